@@ -1,0 +1,50 @@
+# Every target sets up what it needs: `make quickstart` and `make test` work on a machine with
+# Python 3.11+ and make, and nothing else.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+# uv from the PATH, else one of our own in a private environment.
+UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+PROJECTS := . $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+READY := .venv/.ready
+
+.PHONY: quickstart test lint format setup pin clean
+
+quickstart: setup  ## start Temporal, two workers and a webhook listener
+	$(BIN)/runner start configs/quickstart.yaml
+
+test: setup  ## the whole test suite
+	$(BIN)/pytest $(ARGS)
+
+lint: setup  ## style, types and import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+setup: $(READY)
+
+$(READY): constraints.txt $(PROJECTS:%=%/pyproject.toml) | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes constraints.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PROJECTS:%=-e %)
+	@touch $@
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+pin: | $(UV)  ## renew constraints.txt from the pyproject files
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
+	  --all-extras --group dev --no-emit-index-url --no-annotate --no-header \
+	  --no-emit-package temporal-runner-webhook --no-emit-package temporal-runner \
+	  --output-file constraints.txt pyproject.toml plugins/*/pyproject.toml
+
+clean:
+	rm -rf .venv .tools .runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

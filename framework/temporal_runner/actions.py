@@ -1,0 +1,367 @@
+"""Carries an action out against Temporal, so that the same event done twice is done once.
+
+    receive() -> Delivery -> route(event) -> Action -> dispatch() -> ack | nack | reject
+
+What makes each action idempotent: a start and a standalone activity have the Workflow (Activity)
+ID, an update has its update ID, and a signal its request ID, within one run of its workflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from temporalio.api.workflowservice import v1 as requests
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.common import (
+    ActivityIDReusePolicy,
+    Priority,
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode, WorkflowService
+
+from temporal_runner.config.routes import (
+    PrioritySettings,
+    RetryPolicySettings,
+    SignalDuplicate,
+    StartActivityRoute,
+    StartRoute,
+)
+from temporal_runner.errors import EventRejected, TransientError
+from temporal_runner.events import Accepted, Event
+from temporal_runner.routing import Action, StartedBy, event_key
+
+_EVENT_FAULTS = {
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.UNIMPLEMENTED,
+    RPCStatusCode.OUT_OF_RANGE,
+}
+"""Answers that this event would get again, while other events may do well."""
+
+_request_id: ContextVar[str] = ContextVar("temporal_runner_request_id", default="")
+
+
+class IdempotentSignals(WorkflowService):
+    """The SDK's workflow service, with the event's key as a signal's request ID.
+
+    The SDK draws a random one for each call, so that a signal sent again arrives twice. With the
+    same ID the server takes it once (measured against server 1.32, within one run).
+    """
+
+    async def signal_workflow_execution(
+        self, req: requests.SignalWorkflowExecutionRequest, *args: Any, **how: Any
+    ) -> requests.SignalWorkflowExecutionResponse:
+        """Signal."""
+        req.request_id = _request_id.get() or req.request_id
+        return await super().signal_workflow_execution(req, *args, **how)
+
+    async def signal_with_start_workflow_execution(
+        self, req: requests.SignalWithStartWorkflowExecutionRequest, *args: Any, **how: Any
+    ) -> requests.SignalWithStartWorkflowExecutionResponse:
+        """Signal with start."""
+        req.request_id = _request_id.get() or req.request_id
+        return await super().signal_with_start_workflow_execution(req, *args, **how)
+
+
+async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    """Carry an action out.
+
+    Args:
+        action: What to do.
+        client: The connection that it belongs to.
+        rpc_timeout: How long a call may take.
+
+    Returns:
+        What Temporal durably accepted.
+
+    Raises:
+        EventRejected: Temporal refuses this event, and would again.
+        TransientError: Temporal did not answer, or refuses everything just now.
+    """
+    token = _request_id.set(event_key(action.event))
+    try:
+        return await _ACTIONS[action.kind](action, client, rpc_timeout)
+    except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
+        return await _already_started(action, client, rpc_timeout, error.run_id)
+    except WorkflowUpdateFailedError as error:
+        raise EventRejected(f"{_label(action)} was refused: {error.cause or error}") from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise TransientError(f"{_label(action)}: no worker accepted the update in time") from error
+    except RPCError as error:
+        text = f"{_label(action)}: {error.status.name}: {error.message}"
+        if is_fault_of_event(error):
+            raise EventRejected(text) from error
+        raise TransientError(text) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EventRejected(f"{_label(action)}: {error}") from error
+    finally:
+        _request_id.reset(token)
+
+
+def is_fault_of_event(error: RPCError) -> bool:
+    """Whether an answer is about this one event, and not about the namespace or the server."""
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return "namespace" not in error.message.lower()
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return "larger than max" in error.message
+    return error.status in _EVENT_FAULTS
+
+
+def _label(action: Action) -> str:
+    return f"{action.kind} {action.name} ({action.id})"
+
+
+# One function an action. -------------------------------------------------------------------------
+
+
+async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    settings = cast(StartRoute, action.settings)
+    handle = await client.start_workflow(
+        **_workflow(action),
+        id_conflict_policy=WorkflowIDConflictPolicy[settings.id_conflict_policy.upper()],
+        rpc_timeout=rpc_timeout,
+    )
+    return _accepted(action, handle.first_execution_run_id)
+
+
+async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    handle = client.get_workflow_handle(action.id)
+    await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
+    return _accepted(action, None)
+
+
+async def _signal_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    handle = await client.start_workflow(
+        **_workflow(action),
+        start_signal=action.name,
+        start_signal_args=action.args,
+        rpc_timeout=rpc_timeout,
+    )
+    return _accepted(action, handle.first_execution_run_id)
+
+
+async def _update(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    handle = await client.get_workflow_handle(action.id).start_update(
+        action.name,
+        args=action.args,
+        id=event_key(action.event),
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        rpc_timeout=rpc_timeout,
+    )
+    await _raise_if_refused(handle)
+    return await _with_result(action, handle)
+
+
+async def _update_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        **_workflow(action), id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING
+    )
+    handle = await client.start_update_with_start_workflow(
+        action.name,
+        args=action.args,
+        id=event_key(action.event),
+        start_workflow_operation=start,
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        rpc_timeout=rpc_timeout,
+    )
+    await _raise_if_refused(handle)
+    return await _with_result(action, handle)
+
+
+async def _start_activity(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    settings = cast(StartActivityRoute, action.settings)
+    handle = await client.start_activity(
+        action.name,
+        args=action.args,
+        id=action.id,
+        task_queue=settings.task_queue,
+        schedule_to_close_timeout=settings.schedule_to_close_timeout,
+        schedule_to_start_timeout=settings.schedule_to_start_timeout,
+        start_to_close_timeout=settings.start_to_close_timeout,
+        heartbeat_timeout=settings.heartbeat_timeout,
+        start_delay=settings.start_delay,
+        id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
+        retry_policy=_retry_policy(settings.retry_policy),
+        priority=_priority(settings.priority, action.fairness_key),
+        rpc_timeout=rpc_timeout,
+    )
+    return _accepted(action, handle.run_id)
+
+
+_ACTIONS: Mapping[str, Callable[[Action, Client, timedelta], Awaitable[Accepted]]] = {
+    "start": _start,
+    "signal": _signal,
+    "signal_with_start": _signal_with_start,
+    "update": _update,
+    "update_with_start": _update_with_start,
+    "start_activity": _start_activity,
+}
+
+
+async def _already_started(
+    action: Action, client: Client, rpc_timeout: timedelta, run_id: str | None
+) -> Accepted:
+    """A workflow or activity of that ID is there: what the route says of duplicates."""
+    duplicate = getattr(action.settings, "on_duplicate", "ignore")
+    if duplicate == "fail":
+        raise EventRejected(f"{_label(action)}: there is one of that ID already")
+    if isinstance(duplicate, SignalDuplicate):
+        handle = client.get_workflow_handle(action.id)
+        try:
+            await handle.signal(
+                duplicate.signal, args=action.duplicate_args, rpc_timeout=rpc_timeout
+            )
+        except RPCError as error:
+            text = f"signal {duplicate.signal} ({action.id}): {error.message}"
+            raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error
+    return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id, duplicate=True)
+
+
+async def _raise_if_refused(handle: WorkflowUpdateHandle[Any]) -> None:
+    """Raise what the workflow's validator said. The outcome came with the answer: no call more."""
+    outcome = handle._known_outcome
+    if outcome is not None and outcome.HasField("failure"):
+        await handle.result()
+
+
+async def _with_result(action: Action, handle: WorkflowUpdateHandle[Any]) -> Accepted:
+    """What was accepted, with its result where the route waits for it and it comes in time."""
+    accepted = _accepted(action, handle.workflow_run_id)
+    wait: timedelta | None = getattr(action.settings, "wait_for_result", None)
+    if wait is None:
+        return accepted
+    try:
+        async with asyncio.timeout(wait.total_seconds()):
+            return replace(accepted, completed=True, result=await handle.result())
+    except (TimeoutError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        return accepted  # it is durably in Temporal all the same
+
+
+def _accepted(action: Action, run_id: str | None) -> Accepted:
+    return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id)
+
+
+# From settings to the SDK's arguments. -----------------------------------------------------------
+
+
+def _workflow(action: Action) -> dict[str, Any]:
+    start = cast(StartedBy, action.start)
+    settings = start.settings
+    reuse = getattr(settings, "id_reuse_policy", "allow_duplicate")
+    return {
+        "workflow": start.workflow,
+        "args": start.args,
+        "id": action.id,
+        "task_queue": start.task_queue,
+        "execution_timeout": settings.execution_timeout,
+        "run_timeout": settings.run_timeout,
+        "task_timeout": settings.task_timeout,
+        "start_delay": settings.start_delay,
+        "retry_policy": _retry_policy(settings.retry_policy),
+        "priority": _priority(settings.priority, action.fairness_key),
+        "memo": {**start.memo, "event": trace_of(action.event, action.listener)},
+        "search_attributes": _search_attributes(start.search_attributes),
+        "static_summary": settings.static_summary,
+        "static_details": settings.static_details,
+        "id_reuse_policy": WorkflowIDReusePolicy[reuse.upper()],
+    }
+
+
+def trace_of(event: Event, listener: str) -> dict[str, Any]:
+    """Where a workflow came from: the memo's entry `event`.
+
+    No data and no extensions: they may hold what is not for everybody who lists workflows.
+    """
+    attributes = {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time and event.time.isoformat(),
+        "listener": listener,
+        "traceparent": event.extensions.get("traceparent"),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _retry_policy(settings: RetryPolicySettings | None) -> RetryPolicy | None:
+    if settings is None:
+        return None
+    return RetryPolicy(**settings.model_dump(exclude_unset=True))
+
+
+def _priority(settings: PrioritySettings | None, fairness_key: str | None) -> Priority:
+    if settings is None:
+        return Priority.default
+    return Priority(
+        priority_key=settings.priority_key,
+        fairness_key=fairness_key,
+        fairness_weight=settings.fairness_weight,
+    )
+
+
+_SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] = {
+    "Text": SearchAttributeKey.for_text,
+    "Keyword": SearchAttributeKey.for_keyword,
+    "Int": SearchAttributeKey.for_int,
+    "Double": SearchAttributeKey.for_float,
+    "Bool": SearchAttributeKey.for_bool,
+    "Datetime": SearchAttributeKey.for_datetime,
+    "KeywordList": SearchAttributeKey.for_keyword_list,
+}
+
+
+def _search_attributes(
+    written: Mapping[str, tuple[str | None, Any]],
+) -> TypedSearchAttributes | None:
+    if not written:
+        return None
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
+            for name, (kind, value) in ((name, _dated(pair)) for name, pair in written.items())
+            if value is not None
+        ]
+    )
+
+
+def _dated(pair: tuple[str | None, Any]) -> tuple[str | None, Any]:
+    kind, value = pair
+    if kind == "Datetime" and isinstance(value, str):
+        return kind, datetime.fromisoformat(value)
+    return pair
+
+
+def _kind_of(name: str, value: Any) -> str:
+    match value:
+        case bool():
+            return "Bool"
+        case int():
+            return "Int"
+        case float():
+            return "Double"
+        case datetime():
+            return "Datetime"
+        case str():
+            return "Keyword"
+        case [*items] if all(isinstance(item, str) for item in items):
+            return "KeywordList"
+    raise ValueError(f"the search attribute {name} cannot hold a {type(value).__name__}")

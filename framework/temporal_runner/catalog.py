@@ -1,0 +1,234 @@
+"""Finds, loads and indexes runner plugins, and explains what failed.
+
+A plugin comes from an installed distribution (entry point group `temporal_runner`) or from a file
+that the config names. A broken one hurts only the config that needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import pluggy
+from pydantic import BaseModel
+
+from temporal_runner import hooks
+from temporal_runner.backoff import BUILT_IN, BackoffKind
+from temporal_runner.errors import PluginError
+from temporal_runner.sources import EventSourceKind
+
+Kind = TypeVar("Kind", EventSourceKind, BackoffKind)
+
+OWN_EXTRAS = {"webhook": "temporal-runner[webhook]"}
+"""Our own source plugins: what to install when one is named and is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a plugin came from.
+
+    Attributes:
+        name: The distribution's name, or the file's path.
+        version: The distribution's version; empty for a file.
+    """
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenPlugin:
+    """A plugin that did not load.
+
+    Attributes:
+        name: The entry point's name or the file's stem: most often that of what it declares.
+        origin: Where it came from.
+        cause: Why, as a line.
+    """
+
+    name: str
+    origin: Origin
+    cause: str
+
+    def __str__(self) -> str:
+        return f"the plugin {self.name!r} of {self.origin} does not load: {self.cause}"
+
+
+@dataclass
+class Index(Generic[Kind]):
+    """The kinds of one sort by name, each with where it came from."""
+
+    noun: str
+    broken: list[BrokenPlugin]
+    kinds: dict[str, tuple[Kind, Origin]] = field(default_factory=dict)
+
+    def add(self, kind: Kind, origin: Origin) -> None:
+        """Index a kind.
+
+        Raises:
+            PluginError: Its name is taken.
+        """
+        if kind.name in self.kinds:
+            other = self.kinds[kind.name][1]
+            raise PluginError(
+                f"the {self.noun} {kind.name!r} is declared twice, by {other} and by {origin}:"
+                " uninstall one of them"
+            )
+        self.kinds[kind.name] = (kind, origin)
+
+    def get(self, name: str) -> Kind:
+        """The kind of that name.
+
+        Raises:
+            PluginError: There is none; the message says what is known and what may be meant.
+        """
+        if name in self.kinds:
+            return self.kinds[name][0]
+        for plugin in self.broken:
+            if plugin.name == name:
+                raise PluginError(f"unknown {self.noun} {name!r}: {plugin}")
+        message = f"unknown {self.noun} {name!r}"
+        if near := get_close_matches(name, self.kinds, n=1):
+            message += f"; did you mean {near[0]}?"
+        if self.noun == "event source" and name in OWN_EXTRAS:
+            message += f"; install it with: pip install '{OWN_EXTRAS[name]}'"
+        known = ", ".join(sorted(self.kinds)) or "none"
+        raise PluginError(f"{message} (known: {known})")
+
+
+class Catalog:
+    """Everything that the installed and the named plugins declare.
+
+    Attributes:
+        sources: The event sources by name.
+        strategies: The backoff strategies by name, the built-in ones included.
+        broken: The plugins that did not load.
+    """
+
+    def __init__(self) -> None:
+        self.broken: list[BrokenPlugin] = []
+        self.sources: Index[EventSourceKind] = Index("event source", self.broken)
+        self.strategies: Index[BackoffKind] = Index("backoff strategy", self.broken)
+        own = Origin("temporal-runner", _version("temporal-runner"))
+        for kind in BUILT_IN:
+            self.strategies.add(kind, own)
+
+    @classmethod
+    def installed(cls) -> Catalog:
+        """A catalog of what the installed distributions declare.
+
+        Raises:
+            PluginError: Two distributions declare one name.
+        """
+        catalog = cls()
+        points = metadata.entry_points(group=hooks.PROJECT)
+        for point in sorted(
+            points, key=lambda point: (point.dist.name if point.dist else "", point.name)
+        ):
+            origin = Origin(point.dist.name, point.dist.version) if point.dist else Origin("?")
+            catalog._load(point.name, origin, point.load)
+        return catalog
+
+    def add_file(self, path: Path) -> None:
+        """Load an unpackaged plugin: one Python file with hook implementations.
+
+        Raises:
+            PluginError: It does not load, or declares a name that is taken.
+        """
+        failures = len(self.broken)
+        self._load(path.stem, Origin(str(path)), lambda: _import_file(path))
+        if len(self.broken) > failures:
+            raise PluginError(str(self.broken.pop()))
+
+    def _load(self, name: str, origin: Origin, load: Callable[[], object]) -> None:
+        try:
+            plugin = load()
+            sources, strategies = _declared(plugin)
+        # A plugin is foreign code: whatever it raises, also SystemExit, must not end the runner.
+        except (Exception, SystemExit) as error:
+            self.broken.append(BrokenPlugin(name, origin, f"{type(error).__name__}: {error}"))
+            return
+        for source in sources:
+            self.sources.add(source, origin)
+        for strategy in strategies:
+            self.strategies.add(strategy, origin)
+
+
+def _declared(plugin: object) -> tuple[list[EventSourceKind], list[BackoffKind]]:
+    """What one plugin's hooks yield. A manager of its own tells whose declaration each is."""
+    manager = pluggy.PluginManager(hooks.PROJECT)
+    manager.add_hookspecs(hooks)
+    manager.register(plugin)
+    manager.check_pending()
+    return (
+        _checked(manager.hook.runner_event_sources(), EventSourceKind),
+        _checked(manager.hook.runner_backoff_strategies(), BackoffKind),
+    )
+
+
+def _checked(results: Iterable[Iterable[Any]], kind: type[Kind]) -> list[Kind]:
+    declared = [record for result in results for record in result]
+    for record in declared:
+        if not isinstance(record, kind):
+            raise TypeError(f"a hook yielded a {type(record).__name__}, not a {kind.__name__}")
+        if not (isinstance(record.options, type) and issubclass(record.options, BaseModel)):
+            raise TypeError(f"the options of {record.name!r} are not a pydantic model")
+    return declared
+
+
+def _import_file(path: Path) -> object:
+    name = f"temporal_runner_local_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is not a Python file (.py)")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
+    """The callable that a kind's `build` names: itself, or what "package.module:name" holds.
+
+    Raises:
+        PluginError: It does not import, or is not there, or cannot be called.
+    """
+    if callable(target):
+        return target
+    module, _, name = target.partition(":")
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:
+        raise PluginError(
+            f"the plugin's build target {target!r} does not import: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(found):
+        raise PluginError(f"the plugin's build target {target!r} is not callable")
+    return found
+
+
+def _distribution_and_name(point: metadata.EntryPoint) -> tuple[str, str]:
+    return (point.dist.name if point.dist else "", point.name)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

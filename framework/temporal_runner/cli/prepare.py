@@ -1,0 +1,59 @@
+"""What several commands begin with: a config file to a plan, with its warnings and its log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import load
+from temporal_runner.plan import Plan, make_plan
+
+
+def read_plan(config: Path, only: Iterable[str] = ()) -> Plan:
+    """The plan of a config file; its warnings go to stderr, and the log is set up as it says.
+
+    Raises:
+        UsageError: The config, a plugin that it needs or `only` is wrong.
+    """
+    catalog = Catalog.installed()
+    plan = make_plan(load(config), catalog, only)
+    for warning in plan.warnings:
+        print(warning, file=sys.stderr)
+    for broken in catalog.broken:
+        print(f"warning: {broken}", file=sys.stderr)
+    set_up_log(plan.log.level, plan.log.format)
+    return plan
+
+
+def set_up_log(level: str = "info", form: str = "text") -> None:
+    """Log to stderr, for people or as JSON lines."""
+    output = logging.StreamHandler()
+    output.setFormatter(_JsonLines() if form == "json" else _Text())
+    logging.basicConfig(level=level.upper(), handlers=[output], force=True)
+    # The SDK repeats what the runner's own lines say; its debugging is seldom what is wanted.
+    logging.getLogger("temporalio").setLevel(max(logging.WARNING, logging.root.level))
+    logging.captureWarnings(True)
+
+
+class _Text(logging.Formatter):
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S")
+
+
+class _JsonLines(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line = {
+            "time": f"{seconds}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)

@@ -1,0 +1,21 @@
+"""`runner validate`: everything that can be known without the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def validate(
+    config: Annotated[Path, typer.Argument(help="The config file.", show_default=False)],
+) -> None:
+    """Check a config: all errors at once, with file:line:column. No network."""
+    from temporal_runner.cli.prepare import read_plan
+
+    plan = read_plan(config)
+    routes = sum(len(listener.routes) for listener in plan.listeners)
+    parts = [(len(plan.workers), "worker"), (len(plan.listeners), "listener"), (routes, "route")]
+    counted = ", ".join(f"{number} {noun}{'' if number == 1 else 's'}" for number, noun in parts)
+    print(f"{config}: valid: {counted}")

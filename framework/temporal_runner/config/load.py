@@ -1,0 +1,217 @@
+"""A config file to one tree: reads it, puts variables in, lays it over what it extends.
+
+prod.yaml -> load() -> RunnerConfig -> make_plan() -> Plan -> run(plan)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from temporal_runner.config.check import check
+from temporal_runner.config.model import RunnerConfig
+from temporal_runner.config.positions import Node, compose
+from temporal_runner.config.report import ConfigError, Problem, dotted
+from temporal_runner.config.variables import VariableError, substitute
+
+_PATH_LISTS = ("plugins", "import_paths")
+_NAMED_SECTIONS = ("workers", "listeners", "connections")
+
+
+@dataclass(slots=True)
+class LoadedConfig:
+    """A config file as far as its own models can judge it.
+
+    Attributes:
+        file: The file that was asked for.
+        tree: The merged values with their positions.
+        settings: The valid part: entries with errors in them are left out, so that the rest can
+            still be checked.
+        problems: What was found so far, warnings included.
+    """
+
+    file: Path
+    tree: Node
+    settings: RunnerConfig
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, loc: tuple[int | str, ...], message: str, **how: Any) -> None:
+        """Add a problem at the value that `loc` names (or at the nearest one around it)."""
+        node, _ = self.tree.follow(loc)
+        self.problems.append(Problem(node.spot, dotted(loc), message, **how))
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> LoadedConfig:
+    """Read a config file, with no network and no import.
+
+    Args:
+        path: The file.
+        environ: The environment variables; the process's own by default.
+
+    Raises:
+        ConfigError: The file, or one that it extends, cannot be read as a mapping at all. Errors
+            in single values are in the result's `problems`.
+    """
+    problems: list[Problem] = []
+    environ = os.environ if environ is None else environ
+    file = Path(os.path.abspath(path))  # noqa: PTH100 - symbolic links keep their own name
+    tree = _read(file, environ, problems, chain=())
+    if tree is None:
+        raise ConfigError(problems)
+    _drop_removed(tree)
+    settings = _check_in_parts(tree, problems)
+    return LoadedConfig(file, tree, settings, problems)
+
+
+def _read(
+    file: Path, environ: Mapping[str, str], problems: list[Problem], chain: tuple[Path, ...]
+) -> Node | None:
+    """One file over the files that it extends; None where it is no readable mapping."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        problems.append(Problem(None, "", f"there is no config file {file}"))
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        problems.append(Problem(None, "", f"cannot read the config file {file}: {reason}"))
+        return None
+    tree = compose(text, file, problems)
+    if tree is None:
+        return None
+    if not isinstance(tree.value, dict):
+        problems.append(Problem(tree.spot, "", "a config is a mapping (key: value)"))
+        return None
+    _substitute(tree, environ, problems)
+    _resolve_paths(tree, file.parent)
+    extends = tree.value.pop("extends", None)
+    if extends is None:
+        return tree
+    return _over_bases(tree, extends, environ, problems, (*chain, file))
+
+
+def _over_bases(
+    tree: Node,
+    extends: Node,
+    environ: Mapping[str, str],
+    problems: list[Problem],
+    chain: tuple[Path, ...],
+) -> Node | None:
+    named = extends.value if isinstance(extends.value, list) else [extends]
+    result: Node | None = None
+    for base in named:
+        if not isinstance(base.value, str):
+            problems.append(Problem(base.spot, "extends", "must be a file's path, or a list"))
+            continue
+        file = Path(os.path.abspath(chain[-1].parent / base.value))  # noqa: PTH100
+        if file in chain:
+            names = " -> ".join(link.name for link in (*chain[chain.index(file) :], file))
+            problems.append(Problem(base.spot, "extends", f"the files extend in a circle: {names}"))
+            continue
+        if not file.is_file():
+            problems.append(Problem(base.spot, "extends", f"there is no file {file}"))
+            continue
+        node = _read(file, environ, problems, chain)
+        if node is not None:
+            result = node if result is None else _overlay(result, node)
+    return tree if result is None else _overlay(result, tree)
+
+
+def _overlay(base: Node, over: Node) -> Node:
+    """Mappings merge, everything else replaces."""
+    if not (isinstance(base.value, dict) and isinstance(over.value, dict)):
+        return over
+    merged = dict(base.value)
+    for key, node in over.value.items():
+        merged[key] = _overlay(merged[key], node) if key in merged else node
+    return replace(over, value=merged)
+
+
+def _drop_removed(tree: Node) -> None:
+    """Drop entries set to null, which is how an overlay removes a worker it inherits."""
+    for section in _NAMED_SECTIONS:
+        node = tree.child(section)
+        if node is not None and node.value is None:
+            node.value = {}
+        elif node is not None and isinstance(node.value, dict):
+            node.value = {
+                key: entry for key, entry in node.value.items() if entry.value is not None
+            }
+
+
+def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem]) -> None:
+    for node in tree.scalars():
+        if not isinstance(node.value, str) or "${" not in node.value:
+            continue
+        written = node.value
+        try:
+            value, unset = substitute(written, environ)
+        except VariableError as error:
+            problems.append(Problem(node.spot, "", str(error)))
+            node.bad = True
+            continue
+        for name in unset:
+            message = f"the environment variable {name} is not set, so it is empty here"
+            problems.append(Problem(node.spot, "", message, severity="warning"))
+        if value != written:
+            node.value, node.written = value, written
+
+
+def _resolve_paths(tree: Node, folder: Path) -> None:
+    """Make relative paths relative to the file they are written in, which overlays would lose.
+
+    A path is an entry of `plugins` or `import_paths`, or a value under `from_file` or a key that
+    ends in `_path` or `_file`.
+    """
+    assert isinstance(tree.value, dict)
+    for key in _PATH_LISTS:
+        node = tree.value.get(key)
+        for entry in node.value if node and isinstance(node.value, list) else []:
+            _resolve_path(entry, folder)
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node.value, dict):
+            for key, entry in node.value.items():
+                if key == "from_file" or key.endswith(("_path", "_file")):
+                    _resolve_path(entry, folder)
+                pending.append(entry)
+        elif isinstance(node.value, list):
+            pending += node.value
+
+
+def _resolve_path(node: Node, folder: Path) -> None:
+    if isinstance(node.value, str) and node.value:
+        node.value = os.path.normpath(folder / Path(node.value).expanduser())
+
+
+def _check_in_parts(tree: Node, problems: list[Problem]) -> RunnerConfig:
+    """Validate all of it; then what is left without the entries that have errors."""
+    while True:
+        settings, found, bad = check(RunnerConfig, tree, ())
+        problems += [problem for problem in found if problem not in problems]
+        if settings is not None:
+            return settings
+        tree = _without(tree, {_entry(tree, loc) for loc in bad})
+
+
+def _entry(tree: Node, loc: tuple[int | str, ...]) -> tuple[str, ...]:
+    """The smallest part that can be left out: a named worker, listener …, or a whole section."""
+    depth = 2 if loc and loc[0] in _NAMED_SECTIONS and len(loc) > 1 else 1
+    return tuple(str(step) for step in loc[:depth])
+
+
+def _without(tree: Node, entries: set[tuple[str, ...]]) -> Node:
+    assert isinstance(tree.value, dict)
+    sections = dict(tree.value)
+    for section, *name in entries:
+        node = sections.get(section)
+        if name and node is not None and isinstance(node.value, dict):
+            rest = {key: entry for key, entry in node.value.items() if key != name[0]}
+            sections[section] = replace(node, value=rest)
+        else:
+            sections.pop(section, None)
+    return replace(tree, value=sections)

@@ -1,0 +1,103 @@
+"""Environment variables in the values of a config, by Docker Compose's rules.
+
+`${VAR}` (unset: empty, with a warning) · `${VAR:-default}` and `${VAR-default}` ·
+`${VAR:?message}` and `${VAR?message}` · `${VAR:+instead}` and `${VAR+instead}` · `$${` is a literal
+`${`. With a colon an empty variable counts as unset. A default may hold variables again. Unlike
+Compose, `$VAR` without braces is left alone, and so is `${{ … }}`, which is resolved per event.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPERATOR = re.compile(r":?[-?+]")
+
+
+class VariableError(ValueError):
+    """A variable that must be set is not, or `${` is not written as it should be."""
+
+
+class _EverythingSet(dict[str, str]):
+    def get(self, name: str, default: object = None) -> str:
+        return "set"
+
+
+def substitute(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
+    """Put environment variables into a text.
+
+    Args:
+        text: The text as written.
+        environ: The variables.
+
+    Returns:
+        The text with values in it, and the names that were unset without a default.
+
+    Raises:
+        VariableError: A required variable is missing, or the syntax is wrong.
+    """
+    unset: list[str] = []
+    result, end = _read(text, 0, environ, unset, nested=False)
+    assert end == len(text)
+    return result, unset
+
+
+def _read(
+    text: str, start: int, environ: Mapping[str, str], unset: list[str], *, nested: bool
+) -> tuple[str, int]:
+    """Read up to the end, or (nested in a default) up to the closing brace."""
+    parts: list[str] = []
+    at = start
+    while at < len(text):
+        if nested and text[at] == "}":
+            return "".join(parts), at
+        if text.startswith("$${", at):
+            parts.append("${")
+            at += 3
+        elif text.startswith("${{", at):
+            end = text.find("}}", at)
+            end = len(text) if end < 0 else end + 2
+            parts.append(text[at:end])
+            at = end
+        elif text.startswith("${", at):
+            value, at = _variable(text, at, environ, unset)
+            parts.append(value)
+        else:
+            parts.append(text[at])
+            at += 1
+    if nested:
+        raise VariableError("${ without its closing brace")
+    return "".join(parts), at
+
+
+def _variable(
+    text: str, start: int, environ: Mapping[str, str], unset: list[str]
+) -> tuple[str, int]:
+    name = _NAME.match(text, start + 2)
+    if name is None:
+        raise VariableError("after ${ comes the name of an environment variable (or write $${)")
+    value = environ.get(name[0])
+    if text.startswith("}", name.end()):
+        if value is None:
+            unset.append(name[0])
+        return value or "", name.end() + 1
+    operator = _OPERATOR.match(text, name.end())
+    if operator is None:
+        raise VariableError(f"after ${{{name[0]} comes }}, :-default, :?message or :+instead")
+    is_set = bool(value) if operator[0].startswith(":") else value is not None
+    uses_word = is_set if operator[0].endswith("+") else not is_set
+    # A word that is not used is read only to find its end: nothing in it may be missing.
+    word, end = _read(
+        text,
+        operator.end(),
+        environ if uses_word else _EverythingSet(),
+        unset,
+        nested=True,
+    )
+    if operator[0].endswith("?") and not is_set:
+        message = word or "it is required"
+        raise VariableError(f"the environment variable {name[0]} is not set: {message}")
+    if operator[0].endswith("+"):
+        return (word if is_set else ""), end + 1
+    return (word if not is_set else value or ""), end + 1

@@ -1,0 +1,165 @@
+"""Imports what a worker's section names: workflows, activities, and the SDK's own extensions.
+
+Only user code is imported here, from the config's `import_paths` and the installed packages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from temporalio import activity, workflow
+
+
+class DefinitionError(Exception):
+    """What the config names does not import, or is not what it should be."""
+
+
+def add_import_paths(paths: Sequence[str]) -> None:
+    """Put folders at the front of the import path, in their order."""
+    for path in reversed(paths):
+        if path not in sys.path:
+            sys.path.insert(0, path)
+
+
+def import_target(target: str) -> Any:
+    """The object that "package.module:name" names, or the module that "package.module" does.
+
+    Raises:
+        DefinitionError: It does not import, or is not there.
+    """
+    module_name, _, name = target.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(f"{error.name}.")):
+            raise DefinitionError(
+                f"there is no module {error.name!r}: check the spelling and import_paths"
+            ) from None
+        raise DefinitionError(f"{module_name} does not import: {error}") from error
+    # The module is the user's code: whatever it raises when imported is the user's to mend.
+    except (Exception, SystemExit) as error:
+        raise DefinitionError(
+            f"{module_name} does not import: {type(error).__name__}: {error}{_place(error)}"
+        ) from error
+    for part in name.split(".") if name else []:
+        if not hasattr(found, part):
+            near = get_close_matches(part, dir(found), n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise DefinitionError(f"there is no {part!r} in {module_name}{hint}")
+        found = getattr(found, part)
+    return found
+
+
+def _place(error: BaseException) -> str:
+    traceback = error.__traceback__
+    while traceback and traceback.tb_next:
+        traceback = traceback.tb_next
+    if traceback is None or traceback.tb_frame.f_code.co_filename.startswith("<"):
+        return ""
+    return f" ({traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno})"
+
+
+def workflows_of(target: str) -> list[type]:
+    """The workflow class that a target names, or all that its module defines.
+
+    Raises:
+        DefinitionError: It is no workflow, or the module has none.
+    """
+    found = import_target(target)
+    if inspect.ismodule(found):
+        classes = [
+            item
+            for _, item in inspect.getmembers(found, inspect.isclass)
+            if item.__module__ == found.__name__ and workflow_type(item) is not None
+        ]
+        if not classes:
+            raise DefinitionError(f"{target} defines no workflow (a class with @workflow.defn)")
+        return classes
+    if not inspect.isclass(found) or workflow_type(found) is None:
+        raise DefinitionError(f"{target} is no workflow: it has no @workflow.defn")
+    return [found]
+
+
+def activities_of(target: str) -> list[Callable[..., Any]]:
+    """The activity that a target names, or all of its module, or all methods of its object.
+
+    Raises:
+        DefinitionError: It is no activity, or there is none in it.
+    """
+    found = import_target(target)
+    if inspect.ismodule(found):
+        functions: list[Callable[..., Any]] = [
+            item
+            for _, item in inspect.getmembers(found, inspect.isroutine)
+            if item.__module__ == found.__name__ and activity_type(item) is not None
+        ]
+        if not functions:
+            raise DefinitionError(f"{target} defines no activity (a function with @activity.defn)")
+        return functions
+    if activity_type(found) is not None:
+        return [found]
+    holder = _made(found, target)
+    methods = [
+        item for _, item in inspect.getmembers(holder, callable) if activity_type(item) is not None
+    ]
+    if not methods:
+        raise DefinitionError(f"{target} is no activity: it has no @activity.defn")
+    return methods
+
+
+def extension_of(target: str, what: type) -> Any:
+    """The interceptor, plugin, converter … that a target names: an instance, or what makes one.
+
+    Raises:
+        DefinitionError: It is not that.
+    """
+    found = import_target(target)
+    made = found if isinstance(found, what) else _made(found, target)
+    if not isinstance(made, what):
+        raise DefinitionError(f"{target} gives a {type(made).__name__}, not a {what.__name__}")
+    return made
+
+
+def exception_of(target: str) -> type[BaseException]:
+    """The exception class that a target names.
+
+    Raises:
+        DefinitionError: It is no exception class.
+    """
+    found = import_target(target)
+    if not (inspect.isclass(found) and issubclass(found, BaseException)):
+        raise DefinitionError(f"{target} is no exception class")
+    return found
+
+
+def _made(found: Any, target: str) -> Any:
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise DefinitionError(
+            f"{target} cannot be called without arguments: {type(error).__name__}: {error}"
+        ) from error
+
+
+# The SDK keeps definitions in private records and has no public way to ask for their names.
+
+
+def workflow_type(candidate: type) -> str | None:
+    """The workflow type of a class, "" for a dynamic workflow, None where it is no workflow."""
+    definition = workflow._Definition.from_class(candidate)
+    if definition is None or definition.cls is not candidate:
+        return None
+    return definition.name or ""
+
+
+def activity_type(candidate: Any) -> str | None:
+    """The activity type of a function, "" for a dynamic one, None where it is no activity."""
+    definition = activity._Definition.from_callable(candidate)
+    return None if definition is None else definition.name or ""

@@ -1,0 +1,106 @@
+"""Event and Delivery: what an event source hands over, in the words of CloudEvents.
+
+receive() -> Delivery -> route(event) -> Action -> dispatch() -> ack | nack | reject
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What happened outside, as CloudEvents 1.0 describes an event.
+
+    Two events with the same `source` and `id` are the same event: what deduplication rests on.
+
+    Attributes:
+        id: The sender's own identifier of this event, the same at each delivery of it.
+        source: Where it happened, a URI reference such as `s3://bucket` or `/hooks/github`.
+        type: What kind of thing happened, such as `ObjectCreated:Put`.
+        subject: What it happened to, such as an object's key.
+        time: When it happened.
+        datacontenttype: The media type of `data`.
+        data: The event's own content: parsed JSON, or text.
+        extensions: CloudEvents extension attributes (`traceparent`, a webhook's headers, …).
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str | None = None
+    time: datetime | None = None
+    datacontenttype: str | None = None
+    data: Any = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event in CloudEvents' JSON form: what expressions see as `event`."""
+        attributes: dict[str, Any] = {
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+        }
+        if self.subject is not None:
+            attributes["subject"] = self.subject
+        if self.time is not None:
+            attributes["time"] = self.time.isoformat()
+        if self.datacontenttype is not None:
+            attributes["datacontenttype"] = self.datacontenttype
+        return {**self.extensions, **attributes, "data": self.data}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    """What became of an event that needs no further delivery.
+
+    Attributes:
+        action: The action that was taken, such as `start`; empty where no route matched.
+        workflow_id: The workflow (or standalone activity) concerned, if any.
+        run_id: Its run, where Temporal named one.
+        duplicate: Temporal already had the outcome of this event: nothing new was started.
+        completed: The route waited for the result (`wait_for_result`), and it came in time.
+        result: That result, as JSON has it.
+    """
+
+    action: str = ""
+    workflow_id: str | None = None
+    run_id: str | None = None
+    duplicate: bool = False
+    completed: bool = False
+    result: Any = None
+
+
+class Delivery(ABC):
+    """One event plus the three ways to settle it; the listener calls exactly one of them, once.
+
+    A source subclasses this with whatever its own service needs to settle a message.
+
+    Attributes:
+        event: The event delivered.
+        ordering_key: Deliveries with the same key are handled one after the other, in the order
+            in which `receive` returned them; None is any order.
+    """
+
+    event: Event
+    ordering_key: str | None = None
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    @abstractmethod
+    async def ack(self, accepted: Accepted) -> None:
+        """The event is durably in Temporal, or no route wants it: never deliver it again."""
+
+    @abstractmethod
+    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
+        """It could not be handled now: deliver it again, in about `retry_after` seconds."""
+
+    @abstractmethod
+    async def reject(self, reason: str) -> None:
+        """It can never succeed: keep it, with the reason, where a person finds it."""

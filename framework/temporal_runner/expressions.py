@@ -1,0 +1,249 @@
+"""`${{ … }}` templates and `when` filters: CEL over one event, compiled once.
+
+The CEL library is imported only by a config that needs it. A plain path such as `event.data` does
+not: it hands the value through as it is, which also keeps what CEL has no type for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from temporal_runner.events import Event
+
+_PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
+_BOUND = re.compile(r"\.(?:map|filter|all|exists|exists_one)\(\s*([A-Za-z_]\w*)\s*,")
+_SYNTAX_ERROR = re.compile(
+    r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", re.MULTILINE
+)
+_PLACEHOLDER = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+# Types may stand in an expression by name: `type(event.data) == string`.
+_TYPES = frozenset(
+    [
+        "bool",
+        "bytes",
+        "double",
+        "duration",
+        "int",
+        "list",
+        "map",
+        "null_type",
+        "string",
+        "timestamp",
+        "uint",
+    ]
+)
+# What the library's core language has beyond operators, which are named like `_+_` or `!_`.
+_CORE_FUNCTIONS = frozenset(
+    "all bool bytes contains double duration endsWith exists exists_one filter getDate"  # noqa: SIM905
+    " getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes"
+    " getMonth getSeconds has int map matches max min size startsWith string timestamp type"
+    " uint".split()
+)
+
+
+class ExpressionSyntaxError(ValueError):
+    """The text is not an expression: found when the plan is made.
+
+    Attributes:
+        loc: Where in a template's structure it stands: keys and indexes.
+    """
+
+    loc: tuple[int | str, ...] = ()
+
+
+class ExpressionError(Exception):
+    """An expression cannot be evaluated for this event: a field is missing, types do not fit."""
+
+
+class Scope:
+    """What expressions see of one event. Its data is handed to CEL once, however many read it."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+        self.attributes = event.to_dict()
+        self._context: Any = None
+
+    def context(self) -> Any:
+        """The CEL context."""
+        if self._context is None:
+            import cel
+
+            self._context = cel.Context(variables={"event": self.attributes})
+        return self._context
+
+
+class Expression:
+    """One compiled CEL expression over `event`.
+
+    Attributes:
+        source: Its text.
+    """
+
+    def __init__(self, source: str) -> None:
+        """Compile.
+
+        Raises:
+            ExpressionSyntaxError: It is no CEL, or names a variable or function there is not.
+        """
+        self.source = source.strip()
+        if not self.source:
+            raise ExpressionSyntaxError("the expression is empty")
+        if _PATH.fullmatch(self.source):
+            self._steps = self.source.split(".")[1:]
+            self._evaluate = self._follow
+        else:
+            self._program, self._functions = _compile(self.source)
+            self._evaluate = self._run
+
+    def evaluate(self, scope: Scope) -> Any:
+        """The value for one event.
+
+        Raises:
+            ExpressionError: It cannot be evaluated; the message names the expression and why.
+        """
+        return self._evaluate(scope)
+
+    def is_true(self, scope: Scope) -> bool:
+        """The value as a filter's answer.
+
+        Raises:
+            ExpressionError: It cannot be evaluated, or is neither true nor false.
+        """
+        value = self._evaluate(scope)
+        if not isinstance(value, bool):
+            raise ExpressionError(f"{self.source}: is {type(value).__name__}, not true or false")
+        return value
+
+    def _follow(self, scope: Scope) -> Any:
+        value: Any = scope.attributes
+        for step in self._steps:
+            if not isinstance(value, dict) or step not in value:
+                raise ExpressionError(f"{self.source}: the event has no {step!r} there")
+            value = value[step]
+        return value
+
+    def _run(self, scope: Scope) -> Any:
+        context = scope.context()
+        for name, function in self._functions.items():
+            context.add_function(name, function)
+        try:
+            return self._program.execute(context)
+        except KeyError as error:
+            raise ExpressionError(f"{self.source}: the event has no {error} there") from None
+        # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
+        except Exception as error:
+            raise ExpressionError(f"{self.source}: {error}") from None
+
+
+def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
+    import cel
+    from cel import stdlib
+
+    try:
+        program = cel.compile(source)
+    except Exception as error:
+        found = re.search(
+            r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", str(error), re.M
+        )
+        reason = f"{found[2]} (at its character {found[1]})" if found else str(error)
+        raise ExpressionSyntaxError(f"not a CEL expression: {reason}") from None
+    names = set(program.variables()) - {"event"} - set(_BOUND.findall(source)) - _TYPES
+    # `math.abs(x)` is reported as the variable `math` and the function `abs`.
+    called = {name for name in program.functions() if name[0].isalpha()}
+    functions = {
+        name: function
+        for name, function in stdlib.STDLIB_FUNCTIONS.items()
+        if name in called or (name.split(".")[0] in names and name.split(".")[-1] in called)
+    }
+    unknown = names - {name.split(".")[0] for name in functions if "." in name}
+    if unknown:
+        raise ExpressionSyntaxError(f"unknown name {min(unknown)!r}: there is only `event`")
+    unknown = called - _CORE_FUNCTIONS - {name.split(".")[-1] for name in functions}
+    if unknown:
+        raise ExpressionSyntaxError(f"unknown function {min(unknown)!r}")
+    return program, functions
+
+
+class Template:
+    """A value of the config with `${{ … }}` in its texts, at any depth.
+
+    A text that is one expression takes the expression's value with its type; in a longer text each
+    value is put in as text (and must be a text, a number or true or false).
+    """
+
+    def __init__(self, written: Any) -> None:
+        """Compile.
+
+        Raises:
+            ExpressionSyntaxError: One of the expressions is wrong.
+        """
+        self._render = _renderer(written)
+        self.expressions = bool(_placeholders(written))
+
+    def render(self, scope: Scope) -> Any:
+        """The value for one event.
+
+        Raises:
+            ExpressionError: An expression cannot be evaluated.
+        """
+        return self._render(scope)
+
+
+Render = Callable[[Scope], Any]
+
+
+def _placeholders(written: Any) -> bool:
+    if isinstance(written, str):
+        return _PLACEHOLDER.search(written) is not None
+    if isinstance(written, dict):
+        return any(_placeholders(entry) for entry in written.values())
+    return isinstance(written, list | tuple) and any(_placeholders(item) for item in written)
+
+
+def _renderer(written: Any) -> Render:
+    if isinstance(written, str):
+        return _text_renderer(written)
+    if isinstance(written, dict):
+        entries = {key: _renderer_at(key, entry) for key, entry in written.items()}
+        return lambda scope: {key: render(scope) for key, render in entries.items()}
+    if isinstance(written, list | tuple):
+        items = [_renderer_at(index, item) for index, item in enumerate(written)]
+        return lambda scope: [render(scope) for render in items]
+    return lambda scope: written
+
+
+def _renderer_at(step: int | str, written: Any) -> Render:
+    try:
+        return _renderer(written)
+    except ExpressionSyntaxError as error:
+        error.loc = (step, *error.loc)
+        raise
+
+
+def _text_renderer(written: str) -> Render:
+    if "${{" in _PLACEHOLDER.sub("", written):
+        raise ExpressionSyntaxError("${{ without its closing }}")
+    whole = _PLACEHOLDER.fullmatch(written.strip())
+    if whole and "}}" not in whole[1]:
+        return Expression(whole[1]).evaluate
+    # Texts at even places, expressions at odd ones.
+    pieces = _PLACEHOLDER.split(written)
+    if len(pieces) == 1:
+        return lambda scope: written
+    parts: list[str | Expression] = [
+        Expression(piece) if place % 2 else piece for place, piece in enumerate(pieces)
+    ]
+    return lambda scope: "".join(
+        part if isinstance(part, str) else _as_text(part, scope) for part in parts
+    )
+
+
+def _as_text(expression: Expression, scope: Scope) -> str:
+    value = expression.evaluate(scope)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ExpressionError(f"{expression.source}: {type(value).__name__} does not fit into a text")

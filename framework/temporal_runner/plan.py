@@ -1,0 +1,503 @@
+"""Config to plan: every import and plugin resolved, frozen, and no network yet.
+
+    prod.yaml -> load() -> RunnerConfig -> make_plan() -> Plan -> run(plan)
+
+`runner validate` stops here. All that is wrong is reported at once: each step adds to the problems
+of the loaded config and goes on with what is sound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+from temporalio.client import Interceptor as ClientInterceptor
+from temporalio.client import Plugin as ClientPlugin
+from temporalio.converter import DataConverter
+from temporalio.worker import Interceptor as WorkerInterceptor
+from temporalio.worker import Plugin as WorkerPlugin
+
+from temporal_runner import definitions
+from temporal_runner.backoff import Backoff, Timing
+from temporal_runner.catalog import Catalog, resolve
+from temporal_runner.config.check import check
+from temporal_runner.config.connections import ConnectionSettings, DevServerSettings
+from temporal_runner.config.load import LoadedConfig
+from temporal_runner.config.model import (
+    AdminSettings,
+    ListenerSettings,
+    LogSettings,
+    RetrySettings,
+    RunnerConfig,
+)
+from temporal_runner.config.positions import Node
+from temporal_runner.config.report import ConfigError, Problem, Spot, in_order
+from temporal_runner.config.workers import WorkerSettings
+from temporal_runner.definitions import DefinitionError
+from temporal_runner.errors import PluginError, UsageError
+from temporal_runner.retry import RetryOptions
+from temporal_runner.routing import Route
+from temporal_runner.sources import BuildSource, EventSourceKind
+
+DEFAULT_CONNECTION = ""
+"""The name of the connection that `temporal:` describes."""
+
+T = TypeVar("T")
+Loc = tuple[int | str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionPlan:
+    """A Temporal cluster and namespace, and how it is retried."""
+
+    name: str
+    settings: ConnectionSettings
+    retry: RetryOptions
+    data_converter: DataConverter | None = None
+    plugins: Sequence[ClientPlugin] = ()
+    interceptors: Sequence[ClientInterceptor] = ()
+    dev_server: DevServerSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """A worker with its classes and functions."""
+
+    name: str
+    settings: WorkerSettings
+    connection: str
+    restart: RetryOptions
+    workflows: Sequence[type] = ()
+    activities: Sequence[Callable[..., Any]] = ()
+    interceptors: Sequence[WorkerInterceptor] = ()
+    plugins: Sequence[WorkerPlugin] = ()
+    failure_types: Sequence[type[BaseException]] = ()
+    make_executor: Callable[[], Executor] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerPlan:
+    """A listener with its source's kind, options and compiled routes."""
+
+    name: str
+    settings: ListenerSettings
+    connection: str
+    retry: RetryOptions
+    restart: RetryOptions
+    kind: EventSourceKind
+    build: BuildSource
+    options: BaseModel
+    routes: Sequence[Route]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that is to run.
+
+    Attributes:
+        file: The config file.
+        connections: By name; the default one is under the empty name.
+        workers: In the order of the config.
+        listeners: In the order of the config.
+        admin: The endpoint for probes, if there is one.
+        log: How to log.
+        shutdown_timeout: Seconds that stopping may take.
+        warnings: What does not stop the runner and may be a mistake.
+    """
+
+    file: Path
+    connections: Mapping[str, ConnectionPlan]
+    workers: Sequence[WorkerPlan]
+    listeners: Sequence[ListenerPlan]
+    admin: AdminSettings | None
+    log: LogSettings
+    shutdown_timeout: float
+    warnings: Sequence[Problem]
+
+
+def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:
+    """Resolve a loaded config.
+
+    Args:
+        loaded: The config.
+        catalog: The installed plugins; those that the config names as files are added to it.
+        only: Names of the workers and listeners to run; all by default. The whole config is
+            checked either way.
+
+    Raises:
+        ConfigError: Something in the config is wrong.
+        UsageError: `only` names what there is not.
+    """
+    settings = loaded.settings
+    _load_local_plugins(loaded, catalog)
+    definitions.add_import_paths(settings.import_paths)
+    planner = _Planner(loaded, catalog)
+    connections = planner.connections()
+    workers = [plan for name in settings.workers if (plan := planner.worker(name))]
+    listeners = [found for name in settings.listeners if (found := planner.listener(name))]
+    planner.check_task_queues(workers, listeners)
+    if not settings.workers and not settings.listeners and not loaded.problems:
+        loaded.problem((), "there is nothing to run: add workers, listeners or both")
+    if any(problem.severity == "error" for problem in loaded.problems):
+        raise ConfigError(loaded.problems)
+    wanted = _wanted(only, [*settings.workers, *settings.listeners])
+    workers = [worker for worker in workers if worker.name in wanted]
+    listeners = [listener for listener in listeners if listener.name in wanted]
+    used = {DEFAULT_CONNECTION, *(worker.connection for worker in workers)}
+    for listener in listeners:
+        used |= {listener.connection, *(route.connection for route in listener.routes)}
+    return Plan(
+        file=loaded.file,
+        connections={name: plan for name, plan in connections.items() if name in used},
+        workers=workers,
+        listeners=listeners,
+        admin=settings.admin,
+        log=settings.log,
+        shutdown_timeout=settings.shutdown_timeout.total_seconds(),
+        warnings=in_order(loaded.problems),
+    )
+
+
+def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[ConnectionPlan]:
+    """The connections of a config alone, or without one that which the environment describes.
+
+    Raises:
+        ConfigError: Something in the config is wrong, as far as it is read for this.
+    """
+    if loaded is None:
+        tree = Node({}, Spot(Path(), 1, 1))
+        loaded = LoadedConfig(Path(), tree, RunnerConfig())
+    _load_local_plugins(loaded, catalog)
+    definitions.add_import_paths(loaded.settings.import_paths)
+    plans = _Planner(loaded, catalog).connections()
+    if any(problem.severity == "error" for problem in loaded.problems):
+        raise ConfigError(loaded.problems)
+    return list(plans.values())
+
+
+def retry_options(settings: RetrySettings, backoff: Backoff) -> RetryOptions:
+    """A retry section with its strategy resolved."""
+
+    def seconds(duration: timedelta | None) -> float | None:
+        return None if duration is None else duration.total_seconds()
+
+    return RetryOptions(
+        backoff,
+        max_attempts=settings.max_attempts,
+        timeout=seconds(settings.timeout),
+        attempt_timeout=seconds(settings.attempt_timeout),
+    )
+
+
+def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
+    for index, file in enumerate(loaded.settings.plugins):
+        try:
+            catalog.add_file(Path(file))
+        except PluginError as error:
+            loaded.problem(("plugins", index), str(error))
+
+
+def _wanted(only: Iterable[str], names: Sequence[str]) -> set[str]:
+    wanted = set(only)
+    for name in sorted(wanted - set(names)):
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise UsageError(f"--only {name}: no worker or listener has that name; {hint}")
+    return wanted or set(names)
+
+
+class _Planner:
+    """Resolves one section after the other, and adds what is wrong to the loaded problems."""
+
+    def __init__(self, loaded: LoadedConfig, catalog: Catalog) -> None:
+        self._loaded = loaded
+        self._settings = loaded.settings
+        self._catalog = catalog
+        self._claims: dict[tuple[str, str], str] = {}
+        self._retry = self._retry_options(self._settings.retry, ("retry",))
+        self._restart = self._retry_options(self._settings.restart, ("restart",))
+
+    # Connections.
+
+    def connections(self) -> dict[str, ConnectionPlan]:
+        """Every connection by name."""
+        temporal = self._settings.temporal
+        plans = {DEFAULT_CONNECTION: self._connection(DEFAULT_CONNECTION, temporal, ("temporal",))}
+        for name, settings in self._settings.connections.items():
+            if settings.address is None and settings.profile is None:
+                changes = {key: getattr(settings, key) for key in settings.model_fields_set}
+                base = {
+                    key: getattr(temporal, key)
+                    for key in ConnectionSettings.model_fields
+                    if key in temporal.model_fields_set
+                }
+                settings = ConnectionSettings.model_construct(**{**base, **changes})
+            plans[name] = self._connection(name, settings, ("connections", name))
+        return plans
+
+    def _connection(self, name: str, settings: ConnectionSettings, loc: Loc) -> ConnectionPlan:
+        converter = settings.data_converter
+        return ConnectionPlan(
+            name=name,
+            settings=settings,
+            retry=self._retry,
+            data_converter=self._try(
+                lambda: definitions.extension_of(converter, DataConverter) if converter else None,
+                (*loc, "data_converter"),
+            ),
+            plugins=self._all(settings.plugins, ClientPlugin, (*loc, "plugins")),
+            interceptors=self._all(
+                settings.interceptors, ClientInterceptor, (*loc, "interceptors")
+            ),
+            dev_server=getattr(settings, "dev_server", None),
+        )
+
+    def _connection_name(self, name: str | None, loc: Loc) -> str:
+        if name is None:
+            return DEFAULT_CONNECTION
+        if name not in self._settings.connections:
+            known = list(self._settings.connections)
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+            self._loaded.problem((*loc, "connection"), f"unknown connection {name!r}; {hint}")
+        return name
+
+    # Retries.
+
+    def _retry_options(self, settings: RetrySettings, loc: Loc) -> RetryOptions:
+        timing = Timing(
+            settings.base_delay.total_seconds(), settings.max_delay.total_seconds(), settings.factor
+        )
+        try:
+            kind = self._catalog.strategies.get(settings.strategy)
+            build = resolve(kind.build)
+        except PluginError as error:
+            self._loaded.problem((*loc, "strategy"), str(error))
+            kind = self._catalog.strategies.get("exponential")
+            build = resolve(kind.build)
+        options = self._checked(kind.options, (*loc, "options"))
+        jitter = settings.jitter or kind.jitter
+        return retry_options(settings, Backoff(kind.name, build, timing, options, jitter))
+
+    def _changed(
+        self, base: RetrySettings, changes: RetrySettings | None, loc: Loc
+    ) -> RetryOptions:
+        if changes is None:
+            return self._retry
+        fields = {name: getattr(changes, name) for name in changes.model_fields_set}
+        return self._retry_options(base.model_copy(update=fields), loc)
+
+    # Workers.
+
+    def worker(self, name: str) -> WorkerPlan | None:
+        """One worker; None where its definitions are not sound."""
+        settings = self._settings.workers[name]
+        loc: Loc = ("workers", name)
+        before = len(self._loaded.problems)
+        workflows = self._definitions(
+            "workflow",
+            settings.workflows,
+            definitions.workflows_of,
+            definitions.workflow_type,
+            (*loc, "workflows"),
+        )
+        activities = self._definitions(
+            "activity",
+            settings.activities,
+            definitions.activities_of,
+            definitions.activity_type,
+            (*loc, "activities"),
+        )
+        factory = settings.activity_executor.factory
+        plan = WorkerPlan(
+            name=name,
+            settings=settings,
+            connection=self._connection_name(settings.connection, loc),
+            restart=self._restart,
+            workflows=workflows,
+            activities=activities,
+            interceptors=self._all(
+                settings.interceptors, WorkerInterceptor, (*loc, "interceptors")
+            ),
+            plugins=self._all(settings.plugins, WorkerPlugin, (*loc, "plugins")),
+            failure_types=self._each(
+                settings.workflow_failure_exception_types,
+                definitions.exception_of,
+                (*loc, "workflow_failure_exception_types"),
+            ),
+            make_executor=self._try(
+                lambda: definitions.import_target(factory) if factory else None,
+                (*loc, "activity_executor", "factory"),
+            ),
+        )
+        return plan if len(self._loaded.problems) == before else None
+
+    def _definitions(
+        self,
+        noun: str,
+        targets: Sequence[str],
+        find: Callable[[str], Sequence[Any]],
+        name_of: Callable[[Any], str | None],
+        loc: Loc,
+    ) -> list[Any]:
+        found: dict[str, Any] = {}
+        first: dict[str, str] = {}
+        for index, target in enumerate(targets):
+            for item in self._try(lambda target=target: find(target), (*loc, index)) or ():  # type: ignore[misc]
+                name = name_of(item) or "(dynamic)"
+                if name in found:
+                    again = f" (first by {first[name]})"
+                    self._loaded.problem(
+                        (*loc, index), f"the {noun} {name!r} is given twice{again}"
+                    )
+                found[name] = item
+                first[name] = target
+        return list(found.values())
+
+    # Listeners.
+
+    def listener(self, name: str) -> ListenerPlan | None:
+        """One listener; None where its source, options or routes are not sound."""
+        settings = self._settings.listeners[name]
+        loc: Loc = ("listeners", name)
+        before = len(self._loaded.problems)
+        connection = self._connection_name(settings.connection, loc)
+        retry = self._changed(self._settings.retry, settings.retry, (*loc, "retry"))
+        routes = self._routes(settings, connection, name, loc)
+        try:
+            kind = self._catalog.sources.get(settings.source)
+            build = resolve(kind.build)
+        except PluginError as error:
+            self._loaded.problem((*loc, "source"), str(error))
+            return None
+        options = self._checked(kind.options, (*loc, "options"))
+        if len(self._loaded.problems) > before:
+            return None
+        self._claim(kind, options, name)
+        return ListenerPlan(
+            name=name,
+            settings=settings,
+            connection=connection,
+            retry=retry,
+            restart=self._restart,
+            kind=kind,
+            build=build,
+            options=options,
+            routes=routes,
+        )
+
+    def _claim(self, kind: EventSourceKind, options: BaseModel, name: str) -> None:
+        for claim in kind.claims(options) if kind.claims else ():
+            other = self._claims.setdefault((kind.name, claim), name)
+            if other != name:
+                message = f"the listener {other} has {claim} already: give this one another"
+                self._loaded.problem(("listeners", name, "options"), message)
+
+    def _routes(
+        self, settings: ListenerSettings, connection: str, name: str, loc: Loc
+    ) -> list[Route]:
+        routes = []
+        for index, section in enumerate(settings.routes):
+            at: Loc = (*loc, "routes", index)
+            own = (
+                self._connection_name(section.connection, at) if section.connection else connection
+            )
+            route = Route(section, index, name, own or connection)
+            for step, message in route.problems:
+                self._loaded.problem((*at, *step), message)
+            routes.append(route)
+        return routes
+
+    # What the sections say of one another.
+
+    def check_task_queues(
+        self, workers: Sequence[WorkerPlan], listeners: Sequence[ListenerPlan]
+    ) -> None:
+        """Find the queue of routes that name none; warn of queues and types that nobody serves."""
+        served: dict[tuple[str, str], list[WorkerPlan]] = {}
+        for worker in workers:
+            served.setdefault((worker.connection, worker.settings.task_queue), []).append(worker)
+        complete = len(workers) == len(self._settings.workers)
+        for listener in listeners:
+            for index, route in enumerate(listener.routes):
+                loc: Loc = ("listeners", listener.name, "routes", index)
+                if route.workflow and not route.task_queue:
+                    route.task_queue = self._queue_of(route, workers, loc) if complete else "?"
+                elif route.task_queue and complete:
+                    self._check_served(route, served, loc)
+
+    def _queue_of(self, route: Route, workers: Sequence[WorkerPlan], loc: Loc) -> str:
+        queues = {
+            worker.settings.task_queue
+            for worker in workers
+            if worker.connection == route.connection and route.workflow in _workflow_types(worker)
+        }
+        if len(queues) == 1:
+            return queues.pop()
+        why = "more than one worker" if queues else "no worker"
+        self._loaded.problem(
+            loc, f"give a task_queue: {why} of this file has the workflow {route.workflow!r}"
+        )
+        return ""
+
+    def _check_served(
+        self, route: Route, served: Mapping[tuple[str, str], Sequence[WorkerPlan]], loc: Loc
+    ) -> None:
+        workers = served.get((route.connection, route.task_queue), ())
+        if not workers:
+            queues = [queue for connection, queue in served if connection == route.connection]
+            near = get_close_matches(route.task_queue, queues, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            message = f"no worker of this file serves the task queue {route.task_queue!r}{hint}"
+            self._loaded.problem((*loc, "task_queue"), message, severity="warning")
+            return
+        types = [name for worker in workers for name in _workflow_types(worker)]
+        if route.workflow and "" not in types and route.workflow not in types:
+            near = get_close_matches(route.workflow, types, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            key = "start" if route.kind == "start" else "workflow"
+            message = (
+                f"no worker of the task queue {route.task_queue!r} has the workflow"
+                f" {route.workflow!r}{hint}"
+            )
+            self._loaded.problem((*loc, key), message, severity="warning")
+
+    # Helpers: do one thing, or report it at its place and go on.
+
+    def _try(self, work: Callable[[], T], loc: Loc) -> T | None:
+        try:
+            return work()
+        except DefinitionError as error:
+            self._loaded.problem(loc, str(error))
+            return None
+
+    def _all(self, targets: Sequence[str], what: Any, loc: Loc) -> list[Any]:
+        return self._each(targets, lambda target: definitions.extension_of(target, what), loc)
+
+    def _each(self, targets: Sequence[str], find: Callable[[str], T], loc: Loc) -> list[T]:
+        found = []
+        for index, target in enumerate(targets):
+            item = self._try(lambda target=target: find(target), (*loc, index))  # type: ignore[misc]
+            if item is not None:
+                found.append(item)
+        return found
+
+    def _checked(self, model: type[BaseModel], loc: Loc) -> BaseModel:
+        """The options at `loc` as the plugin's own model."""
+        node, steps = self._loaded.tree.follow(loc)
+        if steps != loc:
+            node = Node({}, node.spot, node.key)
+        unlisted = None if model.model_config.get("extra") else "forbid"
+        options, problems, _ = check(model, node, loc, unlisted=unlisted)
+        self._loaded.problems += problems
+        return model.model_construct() if options is None else options
+
+
+def _workflow_types(worker: WorkerPlan) -> list[str]:
+    return [definitions.workflow_type(item) or "" for item in worker.workflows]

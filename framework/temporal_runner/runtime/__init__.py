@@ -1,0 +1,1 @@
+"""What runs: connections, workers and listeners, each supervised, in one event loop."""

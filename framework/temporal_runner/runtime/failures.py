@@ -1,0 +1,148 @@
+"""What a failed attempt to reach Temporal means, told by its text.
+
+`Client.connect` raises a plain RuntimeError without a status code, so the text is all there is.
+The texts are those of temporalio 1.35; each has a test that makes the failure for real.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import ssl
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from temporal_runner.errors import PermanentError
+from temporal_runner.retry import Verdict
+
+
+def classify(error: Exception) -> Verdict:
+    """What a failed attempt to connect means; the texts are those of temporalio 1.35."""
+    if isinstance(error, PermanentError):
+        return Verdict("Permanent", permanent=True, next_step=error.next_step)
+    if isinstance(error, RPCError):
+        return _classify_rpc(error)
+    if isinstance(error, ValueError):
+        return Verdict(
+            "InvalidOptions", permanent=True, next_step="correct the connection's options"
+        )
+    text = str(error)
+    for pattern, verdict in _BY_TEXT:
+        if re.search(pattern, text):
+            return verdict
+    return Verdict(type(error).__name__)
+
+
+_WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
+_BY_TEXT = (
+    (
+        "InvalidContentType",
+        Verdict(
+            "TlsToPlaintext",
+            "this client speaks TLS, and the server does not",
+            permanent=True,
+            next_step="the server speaks no TLS: remove `tls` and `api_key` (an API key turns TLS"
+            " on), or set tls: {disabled: true}",
+        ),
+    ),
+    (
+        "UnknownIssuer|InvalidCertificate|CertificateRequired|NotValidForName|invalid peer cert",
+        Verdict(
+            "InvalidCertificate",
+            "the server's certificate is not trusted",
+            permanent=True,
+            next_step="set tls.server_ca_cert_path to the authority that signed the server's"
+            " certificate, and tls.server_name to the name in it",
+        ),
+    ),
+    (
+        "HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied",
+        Verdict(
+            "TlsRefused",
+            "the server refuses the client's certificate",
+            permanent=True,
+            next_step="the server refuses the client's certificate: set tls.client_cert_path and"
+            " tls.client_key_path to a pair that it trusts",
+        ),
+    ),
+    ("Unauthenticated", Verdict("Unauthenticated", permanent=True, next_step=_WRONG_KEY)),
+    ("PermissionDenied", Verdict("PermissionDenied", permanent=True, next_step=_WRONG_KEY)),
+    (
+        "h2 protocol error|FRAME_SIZE_ERROR",
+        Verdict(
+            "NotGrpc",
+            "what answers there speaks no gRPC",
+            tries=3,
+            next_step="something else than Temporal answers there, such as a web server: check the"
+            " address (the frontend's port is 7233 by default, the web UI's 8233)",
+        ),
+    ),
+    (
+        "ConnectionRefused",
+        Verdict("ConnectionRefused", "connection refused", next_step="is Temporal running there?"),
+    ),
+    (
+        "dns error",
+        Verdict(
+            "NameNotFound",
+            "the host's name is not known",
+            next_step="check the host's name, and that its service is up",
+        ),
+    ),
+    (
+        "Timeout expired|no answer within",
+        Verdict("NoAnswer", next_step="something accepts connections there and stays silent"),
+    ),
+    ("Unavailable", Verdict("Unavailable")),
+    ("ResourceExhausted", Verdict("ResourceExhausted")),
+    (
+        "operation was canceled|BrokenPipe|transport error",
+        Verdict(
+            "ConnectionLost",
+            "the connection was closed before it was ready",
+            next_step="if the server speaks TLS, set `tls`",
+        ),
+    ),
+)
+
+
+def _classify_rpc(error: RPCError) -> Verdict:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return Verdict(
+            "NamespaceNotFound",
+            permanent=True,
+            next_step="create the namespace, correct its name, or set"
+            " temporal.retry_on: [namespace_not_found] if it is created late",
+        )
+    if error.status is RPCStatusCode.UNIMPLEMENTED:
+        return Verdict(
+            "NotTemporal",
+            permanent=True,
+            next_step="a gRPC server that is not Temporal answers there: check the address",
+        )
+    if error.status in {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}:
+        kind = error.status.name.title().replace("_", "")
+        return Verdict(kind, permanent=True, next_step=_WRONG_KEY)
+    return Verdict(error.status.name.title().replace("_", ""))
+
+
+async def speaks_tls(address: str, error: RuntimeError) -> bool:
+    """Whether a failure that may mean TLS does mean it: by a handshake, which settles it."""
+    if not re.search("operation was canceled|BrokenPipe|transport error", str(error)):
+        return False
+    host, _, port = address.rpartition(":")
+    host = host.rsplit("/", 1)[-1].strip("[]")
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # only asked whether it is TLS; nothing is sent
+    context.set_alpn_protocols(["h2"])
+    try:
+        async with asyncio.timeout(2):
+            _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+    except (OSError, TimeoutError, ValueError):
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

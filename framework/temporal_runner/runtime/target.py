@@ -1,0 +1,213 @@
+"""Where Temporal is: from settings, the environment and a TOML profile to one attempt to connect.
+
+`Client.connect` succeeds against a server that has no such namespace, or is not serving yet. So an
+attempt here is connect, ask for health, ask for the namespace.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfigProfile
+from temporalio.runtime import (
+    LogForwardingConfig,
+    LoggingConfig,
+    Runtime,
+    TelemetryConfig,
+    TelemetryFilter,
+)
+from temporalio.service import RPCError, RPCStatusCode, TLSConfig
+
+from temporal_runner.actions import IdempotentSignals
+from temporal_runner.config.connections import TlsSettings
+from temporal_runner.errors import PermanentError, TransientError, UsageError
+from temporal_runner.plan import ConnectionPlan
+from temporal_runner.retry import Verdict
+from temporal_runner.runtime.failures import classify, speaks_tls
+
+_PROBE_TIMEOUT = timedelta(seconds=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to connect, with everything that `Client.connect` takes.
+
+    Attributes:
+        address: host:port.
+        namespace: The namespace.
+        arguments: The other arguments of `Client.connect`.
+        retry_on: Failures that are waited out though they are permanent by default:
+            `namespace_not_found`, `permission_denied`.
+    """
+
+    address: str
+    namespace: str
+    arguments: Mapping[str, Any]
+    retry_on: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        return f"Temporal at {self.address} (namespace {self.namespace})"
+
+    def classify(self, error: Exception) -> Verdict:
+        """What a failed attempt means for this target."""
+        verdict = classify(error)
+        if verdict.kind in {"NamespaceNotFound"} and "namespace_not_found" in self.retry_on:
+            return Verdict(verdict.kind)
+        if verdict.kind in {"Unauthenticated", "PermissionDenied"} and (
+            "permission_denied" in self.retry_on
+        ):
+            return Verdict(verdict.kind)
+        return verdict
+
+    async def connect(self) -> Client:
+        """One attempt: connect, ask for health, ask for the namespace."""
+        try:
+            client = await Client.connect(
+                self.address, namespace=self.namespace, runtime=quiet_runtime(), **self.arguments
+            )
+        except RuntimeError as error:
+            if "tls" not in self.arguments and await speaks_tls(self.address, error):
+                raise PermanentError(
+                    f"{self}: the server speaks TLS, and this client does not",
+                    next_step="set `tls: {}` on the connection (TEMPORAL_TLS=true), with the"
+                    " certificates that the server asks for",
+                ) from error
+            raise
+        client.service_client.workflow_service = IdempotentSignals(client.service_client)
+        await check_usable(client)
+        return client
+
+
+async def check_usable(client: Client) -> None:
+    """Ask the server for its health and for the namespace.
+
+    Raises:
+        TransientError: It is not serving.
+        RPCError: It does not answer, or the namespace cannot be used.
+    """
+    try:
+        if not await client.service_client.check_health(timeout=_PROBE_TIMEOUT):
+            raise TransientError("the server answers that it is not serving")
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:  # some gateways pass no health calls
+            raise
+    await client.workflow_service.describe_namespace(
+        DescribeNamespaceRequest(namespace=client.namespace), timeout=_PROBE_TIMEOUT
+    )
+
+
+def make_target(plan: ConnectionPlan) -> Target:
+    """Where a connection goes, with the environment and the TOML profile below its settings.
+
+    Raises:
+        UsageError: The profile or a certificate's file cannot be read.
+    """
+    settings = plan.settings
+    own_cluster = plan.name != "" and (settings.address or settings.profile)
+    profile = load_profile(settings.profile, settings.config_file, ignore_env=bool(own_cluster))
+    arguments: dict[str, Any] = {
+        "data_converter": plan.data_converter or pydantic_data_converter,
+        "plugins": list(plan.plugins),
+        "interceptors": list(plan.interceptors),
+        **profile_arguments(profile),
+    }
+    if settings.identity:
+        arguments["identity"] = settings.identity
+    if settings.grpc_meta:
+        own = {key: value.reveal() for key, value in settings.grpc_meta.items()}
+        arguments["rpc_metadata"] = {**arguments.get("rpc_metadata", {}), **own}
+    if settings.api_key:
+        arguments["api_key"] = settings.api_key.reveal()
+        arguments.setdefault("tls", True)
+    if settings.tls is not None:
+        arguments["tls"] = _tls(settings.tls)
+    return Target(
+        settings.address or profile.address or "localhost:7233",
+        settings.namespace or profile.namespace or "default",
+        arguments,
+        frozenset(settings.retry_on),
+    )
+
+
+def profile_arguments(profile: ClientConfigProfile) -> dict[str, Any]:
+    """What a profile says of how to connect, as arguments of `Client.connect`."""
+    config = dict(profile.to_client_connect_config())
+    return {key: config[key] for key in ("api_key", "tls", "rpc_metadata") if key in config}
+
+
+def load_profile(
+    name: str | None, config_file: Path | None, *, ignore_env: bool
+) -> ClientConfigProfile:
+    """A profile of the TOML file with the TEMPORAL_* variables over it.
+
+    Args:
+        name: The profile; None is `default` or what TEMPORAL_PROFILE says.
+        config_file: The file; None is its usual place.
+        ignore_env: Take nothing from the environment, and no file that no profile is named of.
+
+    Raises:
+        UsageError: The file cannot be read, or has no such profile.
+    """
+    try:
+        return ClientConfigProfile.load(
+            name,
+            config_source=config_file,
+            disable_file=ignore_env and name is None,
+            disable_env=ignore_env,
+        )
+    # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.
+    except (RuntimeError, ValueError, OSError) as error:
+        where = f" (profile {name!r})" if name else ""
+        raise UsageError(f"Temporal's client configuration{where}: {error}") from error
+
+
+def _tls(settings: TlsSettings) -> TLSConfig | bool:
+    if settings.disabled:
+        return False
+
+    def pem(path: Path | None, text: str | None) -> bytes | None:
+        if path is None:
+            return text.encode() if text else None
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read the certificate {path}: {error.strerror}") from error
+
+    key = settings.client_key_data.reveal() if settings.client_key_data else None
+    return TLSConfig(
+        domain=settings.server_name,
+        server_root_ca_cert=pem(settings.server_ca_cert_path, settings.server_ca_cert_data),
+        client_cert=pem(settings.client_cert_path, settings.client_cert_data),
+        client_private_key=pem(settings.client_key_path, key),
+    )
+
+
+_runtime: Runtime | None = None
+
+
+def quiet_runtime() -> Runtime:
+    """The SDK's runtime, one a process, its own log lines sent through Python's logging.
+
+    While a server is down the core repeats itself many times a second; the runner says the same
+    once an attempt.
+    """
+    global _runtime
+    if _runtime is None:
+        core = logging.getLogger("temporal_runner.sdk_core")
+        _runtime = Runtime(
+            telemetry=TelemetryConfig(
+                logging=LoggingConfig(
+                    TelemetryFilter(core_level="ERROR", other_level="ERROR"),
+                    forwarding=LogForwardingConfig(logger=core),
+                )
+            )
+        )
+    return _runtime

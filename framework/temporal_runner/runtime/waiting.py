@@ -1,0 +1,67 @@
+"""Waits until Temporal can be used: what `runner wait` does."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import load
+from temporal_runner.errors import GaveUp
+from temporal_runner.plan import ConnectionPlan, connection_plans
+from temporal_runner.retry import Connector
+from temporal_runner.runtime.target import make_target
+
+log = logging.getLogger("temporal_runner.wait")
+
+
+async def wait_for_temporal(
+    config: Path | None,
+    *,
+    address: str | None,
+    namespace: str | None,
+    timeout: float,
+    once: bool,
+) -> None:
+    """Wait for every connection of a config, or for the one that the arguments name.
+
+    Args:
+        config: A config file; None means what the environment says.
+        address: Instead of the default connection's.
+        namespace: Instead of the default connection's.
+        timeout: Seconds to wait.
+        once: Make one attempt, within the same time.
+
+    Raises:
+        UsageError: The config is wrong.
+        PermanentError: Waiting cannot help.
+        GaveUp: The time is over, or the one attempt failed.
+    """
+    plans = connection_plans(load(config) if config else None, Catalog.installed())
+    try:
+        async with asyncio.timeout(timeout):
+            for plan in plans:
+                await _wait(_changed(plan, address, namespace), once)
+    except TimeoutError:
+        raise GaveUp(f"Temporal was not ready within {timeout:g}s", attempts=0) from None
+    # See the supervisor: a moment for the SDK's threads before Python ends.
+    finally:
+        await asyncio.sleep(0.05)
+
+
+async def _wait(plan: ConnectionPlan, once: bool) -> None:
+    target = make_target(plan)
+    options = replace(plan.retry, max_attempts=1 if once else None, timeout=None)
+    connector = Connector(str(target), options, classify=target.classify, log=log)
+    await connector.call(target.connect)
+    log.info("%s is ready", target)
+
+
+def _changed(plan: ConnectionPlan, address: str | None, namespace: str | None) -> ConnectionPlan:
+    changes = {"address": address, "namespace": namespace}
+    given = {key: value for key, value in changes.items() if value is not None}
+    if plan.name or not given:
+        return plan
+    return replace(plan, settings=plan.settings.model_copy(update=given))

@@ -1,0 +1,1 @@
+"""The webhook event source of temporal-runner."""

@@ -1,0 +1,65 @@
+"""Fixtures for all tests: a real Temporal server, configs in files, a runner as a process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from temporalio.client import Client
+
+from tests.support import RunnerProcess, TemporalServer
+
+WriteConfig = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def temporal_server() -> Iterator[TemporalServer]:
+    """One Temporal dev server, in memory, for every test that does not harm it."""
+    with TemporalServer() as server:
+        server.wait_serving()
+        yield server
+
+
+@pytest.fixture
+def own_temporal_server(tmp_path: Path) -> Iterator[TemporalServer]:
+    """A server of the test's own, not started yet, that keeps its database across restarts."""
+    with TemporalServer(database=tmp_path / "temporal.db", start=False) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(temporal_server: TemporalServer) -> AsyncIterator[Client]:
+    """A plain SDK client of the shared server."""
+    from temporalio.contrib.pydantic import pydantic_data_converter
+
+    yield await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> WriteConfig:
+    """Write a config (or any file) into the test's folder: `write_config(text, name=…)`."""
+
+    def write(text: str, name: str = "config.yaml") -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def start_runner() -> Iterator[Callable[..., RunnerProcess]]:
+    """Start `runner …` as a process; what still runs at the end is ended."""
+    processes: list[RunnerProcess] = []
+
+    def start(*arguments: object, **options: object) -> RunnerProcess:
+        process = RunnerProcess(*arguments, **options)  # type: ignore[arg-type]
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.end()

