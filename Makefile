@@ -6,7 +6,8 @@ UV_VERSION := 0.13.9
 BIN := .venv/bin
 # uv from the PATH, else one of our own in a private environment.
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
-PROJECTS := . $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml)))
+PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
 .PHONY: quickstart test lint format setup pin clean
@@ -43,7 +44,7 @@ $(READY): constraints.txt $(PROJECTS:%=%/pyproject.toml) | $(UV)
 pin: | $(UV)  ## renew constraints.txt from the pyproject files
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
 	  --all-extras --group dev --no-emit-index-url --no-annotate --no-header \
-	  --no-emit-package temporal-runner-webhook --no-emit-package temporal-runner \
+	  --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%) \
 	  --output-file constraints.txt pyproject.toml plugins/*/pyproject.toml
 
 clean:

@@ -26,7 +26,7 @@ from temporal_runner.sources import EventSourceKind
 
 Kind = TypeVar("Kind", EventSourceKind, BackoffKind)
 
-OWN_EXTRAS = {"webhook": "temporal-runner[webhook]"}
+OWN_EXTRAS = {name: f"temporal-runner[{name}]" for name in ("webhook", "s3", "azure")}
 """Our own source plugins: what to install when one is named and is not there."""
 
 

@@ -1,0 +1,1 @@
+"""The Azure Blob event source of temporal-runner."""

@@ -1,0 +1,1 @@
+"""Declares the source to the runner; loads no vendor SDK."""
