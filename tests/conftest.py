@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from tests.support import RunnerProcess, TemporalServer
 
@@ -30,11 +31,9 @@ def own_temporal_server(tmp_path: Path) -> Iterator[TemporalServer]:
 
 
 @pytest.fixture
-async def client(temporal_server: TemporalServer) -> AsyncIterator[Client]:
+async def client(temporal_server: TemporalServer) -> Client:
     """A plain SDK client of the shared server."""
-    from temporalio.contrib.pydantic import pydantic_data_converter
-
-    yield await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
+    return await Client.connect(temporal_server.address, data_converter=pydantic_data_converter)
 
 
 @pytest.fixture
