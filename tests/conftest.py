@@ -50,6 +50,31 @@ def write_config(tmp_path: Path) -> WriteConfig:
 
 
 @pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
+    """Note a measured figure: `figure("ready after", "0.3 s")`; all are printed at the end."""
+
+    def note(name: str, value: object) -> None:
+        request.node.user_properties.append((name, str(value)))
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the tests measured, with several processes too."""
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    lines = [
+        f"{report.nodeid.split('::')[-1]}: {name}: {value}"
+        for report in reports
+        if getattr(report, "when", "") == "call"
+        for name, value in report.user_properties
+    ]
+    if lines:
+        terminalreporter.section("figures")
+        for line in sorted(lines):
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
 def start_runner() -> Iterator[Callable[..., RunnerProcess]]:
     """Start `runner …` as a process; what still runs at the end is ended."""
     processes: list[RunnerProcess] = []

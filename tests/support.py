@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +44,20 @@ def wait_until(condition: Callable[[], T], *, within: float = 30.0, what: str = 
         if time.monotonic() > until:
             raise AssertionError(f"not within {within:g}s: {what or condition}")
         time.sleep(0.02)
+
+
+async def eventually(
+    condition: Callable[[], Awaitable[T]], *, within: float = 30.0, what: str = ""
+) -> T:
+    """Poll until the awaited condition is truthy and return its value."""
+    until = time.monotonic() + within
+    while True:
+        value = await condition()
+        if value:
+            return value
+        if time.monotonic() > until:
+            raise AssertionError(f"not within {within:g}s: {what or condition}")
+        await asyncio.sleep(0.02)
 
 
 @dataclass

@@ -1,1 +1,1 @@
-"""Tests."""
+"""Tests against real servers and real processes."""
