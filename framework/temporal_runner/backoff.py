@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 import backoff as library
@@ -22,6 +23,10 @@ from temporal_runner.values import Options
 WaitGenerator = Generator[float, Any, None]
 Jitter = Literal["full", "equal", "none"]
 
+_SHORTEST = timedelta.resolution.total_seconds()
+_LONGEST = timedelta.max.total_seconds()
+"""Between these two, what a config can say, no strategy's arithmetic overflows."""
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -29,13 +34,25 @@ class Timing:
 
     Attributes:
         base_delay: Seconds; the first delay, or the unit of the later ones.
-        max_delay: Seconds; no delay is longer, whatever the strategy yields.
-        factor: By how much a delay grows; None means the strategy's own default.
+        max_delay: Seconds; no delay is longer, whatever the strategy yields. It may be shorter
+            than `base_delay`, and then is every delay.
+        factor: By how much a delay grows, 1 or more; None means the strategy's own default.
+
+    Raises:
+        ValueError: A delay is not a length of time that a timedelta can hold, or is zero; or the
+            factor would make delays shrink.
     """
 
     base_delay: float
     max_delay: float
     factor: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("base_delay", "max_delay"):
+            if not _SHORTEST <= getattr(self, name) <= _LONGEST:
+                raise ValueError(f"{name}: must be longer than 0 and shorter than 10^9 days")
+        if self.factor is not None and not 1 <= self.factor < math.inf:
+            raise ValueError("factor: must be 1 or more")
 
 
 BuildWaits = Callable[[Timing, Any], WaitGenerator]
@@ -75,8 +92,7 @@ def exponential(timing: Timing, options: NoOptions) -> WaitGenerator:
 
 def fibonacci(timing: Timing, options: NoOptions) -> WaitGenerator:
     """Delays grow as the Fibonacci numbers, in units of the base delay."""
-    most = max(1, math.ceil(timing.max_delay / timing.base_delay))
-    numbers = library.fibo(max_value=most)
+    numbers = library.fibo(max_value=math.ceil(timing.max_delay / timing.base_delay))
     numbers.send(None)
     yield 0.0
     for number in numbers:
@@ -143,10 +159,23 @@ class Backoff:
     jitter: Jitter
 
     def delays(self) -> Delays:
-        """A new sequence, at its beginning."""
-        waits = self.build(self.timing, self.options)
-        waits.send(None)
+        """A new sequence, at its beginning.
+
+        Raises:
+            PluginError: The strategy does not build a wait generator.
+        """
+        try:
+            waits = self.build(self.timing, self.options)
+            waits.send(None)
+        # A strategy may be a plugin's: foreign code, which may raise anything.
+        except Exception as error:
+            raise self.failure("does not build a wait generator", error) from error
         return Delays(self, waits)
+
+    def failure(self, problem: str, cause: Exception | None = None) -> PluginError:
+        """The error that says what is wrong with the strategy."""
+        why = f": {type(cause).__name__}: {cause}" if cause is not None else ""
+        return PluginError(f"the backoff strategy {self.name!r} {problem}{why}")
 
 
 @dataclass(slots=True)
@@ -160,14 +189,15 @@ class Delays:
         """Seconds to wait after this error: from 0 to `max_delay`, whatever the strategy yields.
 
         Raises:
-            PluginError: The strategy ended, or yielded what is not a number of seconds.
+            PluginError: The strategy ended, failed, or yielded what is not a number of seconds.
         """
         try:
             delay = float(self.waits.send(error))
-        except (StopIteration, TypeError, ValueError) as cause:
-            problem = "ended" if isinstance(cause, StopIteration) else "did not yield a number"
-            raise PluginError(f"the backoff strategy {self.backoff.name!r} {problem}") from cause
+        except StopIteration as end:
+            raise self.backoff.failure("ended") from end
+        except Exception as cause:
+            raise self.backoff.failure("did not yield a number of seconds", cause) from cause
         if math.isnan(delay):
-            raise PluginError(f"the backoff strategy {self.backoff.name!r} yielded nan")
+            raise self.backoff.failure("yielded nan")
         longest = self.backoff.timing.max_delay
         return JITTERS[self.backoff.jitter](min(max(delay, 0.0), longest))
