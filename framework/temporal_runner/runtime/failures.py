@@ -34,7 +34,11 @@ def classify(error: Exception) -> Verdict:
     return Verdict(type(error).__name__)
 
 
+_CUT = "operation was canceled|BrokenPipe|transport error|ConnectionReset"
+"""How it looks when the server closes a connection that it does not understand, or when it ends."""
+_HANDSHAKE_TIMEOUT = 2.0
 _WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
+_NOT_TEMPORAL = "it is not Temporal that answers there: check the address"
 _BY_TEXT = (
     (
         "InvalidContentType",
@@ -47,7 +51,7 @@ _BY_TEXT = (
         ),
     ),
     (
-        "UnknownIssuer|InvalidCertificate|CertificateRequired|NotValidForName|invalid peer cert",
+        "UnknownIssuer|InvalidCertificate|NotValidForName|invalid peer cert",
         Verdict(
             "InvalidCertificate",
             "the server's certificate is not trusted",
@@ -57,7 +61,7 @@ _BY_TEXT = (
         ),
     ),
     (
-        "HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied",
+        "CertificateRequired|HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied",
         Verdict(
             "TlsRefused",
             "the server refuses the client's certificate",
@@ -94,10 +98,14 @@ _BY_TEXT = (
         "Timeout expired|no answer within",
         Verdict("NoAnswer", next_step="something accepts connections there and stays silent"),
     ),
+    (
+        "code: Unimplemented",
+        Verdict("NotTemporal", "another gRPC server answers there", True, _NOT_TEMPORAL),
+    ),
     ("Unavailable", Verdict("Unavailable")),
     ("ResourceExhausted", Verdict("ResourceExhausted")),
     (
-        "operation was canceled|BrokenPipe|transport error",
+        _CUT,
         Verdict(
             "ConnectionLost",
             "the connection was closed before it was ready",
@@ -119,7 +127,7 @@ def _classify_rpc(error: RPCError) -> Verdict:
         return Verdict(
             "NotTemporal",
             permanent=True,
-            next_step="a gRPC server that is not Temporal answers there: check the address",
+            next_step=_NOT_TEMPORAL,
         )
     if error.status in {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}:
         kind = error.status.name.title().replace("_", "")
@@ -127,22 +135,56 @@ def _classify_rpc(error: RPCError) -> Verdict:
     return Verdict(error.status.name.title().replace("_", ""))
 
 
-async def speaks_tls(address: str, error: RuntimeError) -> bool:
-    """Whether a failure that may mean TLS does mean it: by a handshake, which settles it."""
-    if not re.search("operation was canceled|BrokenPipe|transport error", str(error)):
-        return False
+async def look_closer(address: str, error: RuntimeError, *, tls: bool) -> PermanentError | None:
+    """Whether a connection that was cut means TLS trouble: by a handshake, which settles it.
+
+    Args:
+        address: host:port.
+        error: What `Client.connect` raised.
+        tls: Whether the client spoke TLS.
+
+    Returns:
+        The error to report instead, or None where the failure may pass by itself.
+    """
+    if not re.search(_CUT, str(error)):
+        return None
+    speaks_tls, wants_certificate = await _handshake(address)
+    if speaks_tls and not tls:
+        return PermanentError(
+            f"the server at {address} speaks TLS, and this client does not",
+            next_step="set `tls: {}` on the connection (TEMPORAL_TLS=true), with the certificates"
+            " that the server asks for",
+        )
+    if wants_certificate:
+        return PermanentError(
+            f"the server at {address} asks for a client certificate that it trusts",
+            next_step="set tls.client_cert_path and tls.client_key_path to a pair that it trusts",
+        )
+    return None
+
+
+async def _handshake(address: str) -> tuple[bool, bool]:
+    """Whether the server speaks TLS, and whether it then asks for a client's certificate."""
     host, _, port = address.rpartition(":")
-    host = host.rsplit("/", 1)[-1].strip("[]")
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # only asked whether it is TLS; nothing is sent
     context.set_alpn_protocols(["h2"])
     try:
-        async with asyncio.timeout(2):
-            _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
     except (OSError, TimeoutError, ValueError):
-        return False
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-    return True
+        return False, False
+    try:
+        # With TLS 1.3 a missing certificate shows only after the client's side of the handshake.
+        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
+            await reader.read(1)
+    except ssl.SSLError as error:
+        return True, "CERTIFICATE" in str(error)
+    except (OSError, TimeoutError):
+        pass
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    return True, False

@@ -28,10 +28,10 @@ from temporalio.service import RPCError, RPCStatusCode, TLSConfig
 
 from temporal_runner.actions import IdempotentSignals
 from temporal_runner.config.connections import TlsSettings
-from temporal_runner.errors import PermanentError, TransientError, UsageError
+from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
-from temporal_runner.runtime.failures import classify, speaks_tls
+from temporal_runner.runtime.failures import classify, look_closer
 
 _PROBE_TIMEOUT = timedelta(seconds=3)
 
@@ -74,12 +74,9 @@ class Target:
                 self.address, namespace=self.namespace, runtime=quiet_runtime(), **self.arguments
             )
         except RuntimeError as error:
-            if "tls" not in self.arguments and await speaks_tls(self.address, error):
-                raise PermanentError(
-                    f"{self}: the server speaks TLS, and this client does not",
-                    next_step="set `tls: {}` on the connection (TEMPORAL_TLS=true), with the"
-                    " certificates that the server asks for",
-                ) from error
+            tls = bool(self.arguments.get("tls"))
+            if found := await look_closer(self.address, error, tls=tls):
+                raise found from error
             raise
         client.service_client.workflow_service = IdempotentSignals(client.service_client)
         await check_usable(client)
