@@ -8,11 +8,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+import sysconfig
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
+from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
 from temporalio import activity, workflow
+
+_STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 class DefinitionError(Exception):
@@ -47,21 +52,38 @@ def import_target(target: str) -> Any:
             f"{module_name} does not import: {type(error).__name__}: {error}{_place(error)}"
         ) from error
     for part in name.split(".") if name else []:
-        if not hasattr(found, part):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
             near = get_close_matches(part, dir(found), n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise DefinitionError(f"there is no {part!r} in {module_name}{hint}")
-        found = getattr(found, part)
+            raise DefinitionError(f"there is no {part!r} in {module_name}{hint}") from None
+        except Exception as error:  # a module's own __getattr__ is the user's code too
+            raise DefinitionError(
+                f"{target} cannot be read: {type(error).__name__}: {error}"
+            ) from error
     return found
 
 
+def _members(holder: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
+    """What an object has and says it has, by name; what cannot be read is no definition."""
+    for name in sorted(dir(holder)):
+        try:
+            item = getattr(holder, name)
+        except Exception:  # noqa: S112 - a property, or a module's __getattr__: the user's code
+            continue
+        if wanted(item):
+            yield item
+
+
 def _place(error: BaseException) -> str:
-    traceback = error.__traceback__
-    while traceback and traceback.tb_next:
-        traceback = traceback.tb_next
-    if traceback is None or traceback.tb_frame.f_code.co_filename.startswith("<"):
-        return ""
-    return f" ({traceback.tb_frame.f_code.co_filename}:{traceback.tb_lineno})"
+    """The last line of the user's own code that led to the error."""
+    frames = extract_tb(error.__traceback__)
+    files = [frame for frame in frames if not frame.filename.startswith(("<", __file__))]
+    own = [frame for frame in files if "site-packages" not in Path(frame.filename).parts]
+    own = [frame for frame in own if not frame.filename.startswith(_STANDARD_LIBRARY)]
+    last = (own or files)[-1:]
+    return f" ({last[0].filename}:{last[0].lineno})" if last else ""
 
 
 def workflows_of(target: str) -> list[type]:
@@ -74,7 +96,7 @@ def workflows_of(target: str) -> list[type]:
     if inspect.ismodule(found):
         classes = [
             item
-            for _, item in inspect.getmembers(found, inspect.isclass)
+            for item in _members(found, inspect.isclass)
             if item.__module__ == found.__name__ and workflow_type(item) is not None
         ]
         if not classes:
@@ -95,7 +117,7 @@ def activities_of(target: str) -> list[Callable[..., Any]]:
     if inspect.ismodule(found):
         functions: list[Callable[..., Any]] = [
             item
-            for _, item in inspect.getmembers(found, inspect.isroutine)
+            for item in _members(found, inspect.isroutine)
             if item.__module__ == found.__name__ and activity_type(item) is not None
         ]
         if not functions:
@@ -104,9 +126,7 @@ def activities_of(target: str) -> list[Callable[..., Any]]:
     if activity_type(found) is not None:
         return [found]
     holder = _made(found, target)
-    methods = [
-        item for _, item in inspect.getmembers(holder, callable) if activity_type(item) is not None
-    ]
+    methods = [item for item in _members(holder, callable) if activity_type(item) is not None]
     if not methods:
         raise DefinitionError(f"{target} is no activity: it has no @activity.defn")
     return methods
@@ -123,6 +143,19 @@ def extension_of(target: str, what: type) -> Any:
     if not isinstance(made, what):
         raise DefinitionError(f"{target} gives a {type(made).__name__}, not a {what.__name__}")
     return made
+
+
+def factory_of(target: str) -> Callable[[], Any]:
+    """The function that a target names, not called yet.
+
+    Raises:
+        DefinitionError: It cannot be called.
+    """
+    found = import_target(target)
+    if not callable(found):
+        raise DefinitionError(f"{target} is no function: it is a {type(found).__name__}")
+    factory: Callable[[], Any] = found
+    return factory
 
 
 def exception_of(target: str) -> type[BaseException]:

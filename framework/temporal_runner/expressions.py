@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from temporal_runner.events import Event
@@ -17,7 +18,15 @@ _BOUND = re.compile(r"\.(?:map|filter|all|exists|exists_one)\(\s*([A-Za-z_]\w*)\
 _SYNTAX_ERROR = re.compile(
     r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", re.MULTILINE
 )
-_PLACEHOLDER = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
+_STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_BRACE_OR_STRING = re.compile(rf"[{{}}]|{_STRING.pattern}")
+_HABITS = (
+    (re.compile(r"\band\b|[^&]&[^&]"), "&& for and"),
+    (re.compile(r"\bor\b|[^|]\|[^|]"), "|| for or"),
+    (re.compile(r"\bnot\b"), "! for not"),
+    (re.compile(r"[^=!<>]=[^=]"), "== for equal"),
+)
+_ATTRIBUTES = frozenset(["id", "source", "type", "subject", "time", "data", "datacontenttype"])
 # Types may stand in an expression by name: `type(event.data) == string`.
 _TYPES = frozenset(
     [
@@ -125,16 +134,16 @@ class Expression:
         return value
 
     def _run(self, scope: Scope) -> Any:
-        context = scope.context()
-        for name, function in self._functions.items():
-            context.add_function(name, function)
         try:
+            context = scope.context()
+            for name, function in self._functions.items():
+                context.add_function(name, function)
             return self._program.execute(context)
         except KeyError as error:
             raise ExpressionError(f"{self.source}: the event has no {error} there") from None
         # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
         except Exception as error:
-            raise ExpressionError(f"{self.source}: {error}") from None
+            raise ExpressionError(f"{self.source}: {' '.join(str(error).split())}") from None
 
 
 def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
@@ -144,11 +153,7 @@ def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
     try:
         program = cel.compile(source)
     except Exception as error:
-        found = re.search(
-            r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", str(error), re.M
-        )
-        reason = f"{found[2]} (at its character {found[1]})" if found else str(error)
-        raise ExpressionSyntaxError(f"not a CEL expression: {reason}") from None
+        raise ExpressionSyntaxError(f"not a CEL expression: {_reason(source, error)}") from None
     names = set(program.variables()) - {"event"} - set(_BOUND.findall(source)) - _TYPES
     # `math.abs(x)` is reported as the variable `math` and the function `abs`.
     called = {name for name in program.functions() if name[0].isalpha()}
@@ -159,11 +164,27 @@ def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
     }
     unknown = names - {name.split(".")[0] for name in functions if "." in name}
     if unknown:
-        raise ExpressionSyntaxError(f"unknown name {min(unknown)!r}: there is only `event`")
+        name = min(unknown)
+        hint = f"did you mean event.{name}?" if name in _ATTRIBUTES else "there is only `event`"
+        raise ExpressionSyntaxError(f"unknown name {name!r}; {hint}")
     unknown = called - _CORE_FUNCTIONS - {name.split(".")[-1] for name in functions}
     if unknown:
-        raise ExpressionSyntaxError(f"unknown function {min(unknown)!r}")
+        name = min(unknown)
+        near = get_close_matches(name, [*_CORE_FUNCTIONS, *stdlib.STDLIB_FUNCTIONS], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ExpressionSyntaxError(f"unknown function {name!r}{hint}")
     return program, functions
+
+
+def _reason(source: str, error: Exception) -> str:
+    """What the compiler says, and what people who know other languages may have meant."""
+    found = _SYNTAX_ERROR.search(str(error))
+    reason = f"{found[2]} (at its character {found[1]})" if found else str(error)
+    reason = reason.replace("'<EOF>'", "its end")
+    for habit, word in _HABITS:
+        if habit.search(_STRING.sub('""', source)):
+            return f"{reason}; CEL writes {word}"
+    return reason
 
 
 class Template:
@@ -196,7 +217,7 @@ Render = Callable[[Scope], Any]
 
 def _placeholders(written: Any) -> bool:
     if isinstance(written, str):
-        return _PLACEHOLDER.search(written) is not None
+        return "${{" in written
     if isinstance(written, dict):
         return any(_placeholders(entry) for entry in written.values())
     return isinstance(written, list | tuple) and any(_placeholders(item) for item in written)
@@ -223,21 +244,47 @@ def _renderer_at(step: int | str, written: Any) -> Render:
 
 
 def _text_renderer(written: str) -> Render:
-    if "${{" in _PLACEHOLDER.sub("", written):
-        raise ExpressionSyntaxError("${{ without its closing }}")
-    whole = _PLACEHOLDER.fullmatch(written.strip())
-    if whole and "}}" not in whole[1]:
-        return Expression(whole[1]).evaluate
-    # Texts at even places, expressions at odd ones.
-    pieces = _PLACEHOLDER.split(written)
-    if len(pieces) == 1:
+    pieces = _split(written)
+    texts = "".join(piece for piece in pieces if isinstance(piece, str))
+    expressions = [piece for piece in pieces if isinstance(piece, Expression)]
+    if not expressions:
         return lambda scope: written
-    parts: list[str | Expression] = [
-        Expression(piece) if place % 2 else piece for place, piece in enumerate(pieces)
-    ]
+    if len(expressions) == 1 and not texts.strip():
+        return expressions[0].evaluate
     return lambda scope: "".join(
-        part if isinstance(part, str) else _as_text(part, scope) for part in parts
+        piece if isinstance(piece, str) else _as_text(piece, scope) for piece in pieces
     )
+
+
+def _split(written: str) -> list[str | Expression]:
+    """A text as the texts and the expressions that it is made of."""
+    pieces: list[str | Expression] = []
+    at = 0
+    while (start := written.find("${{", at)) >= 0:
+        end = end_of_expression(written, start + 3)
+        if end is None:
+            raise ExpressionSyntaxError("${{ without its closing }}")
+        pieces += [written[at:start], Expression(written[start + 3 : end])]
+        at = end + 2
+    return [*pieces, written[at:]]
+
+
+def end_of_expression(text: str, start: int) -> int | None:
+    """Where the `}}` stands that closes an expression; braces and quotes in it are CEL's own.
+
+    Args:
+        text: The text that the expression stands in.
+        start: Where the expression begins, after its `${{`.
+    """
+    depth = 0
+    for mark in _BRACE_OR_STRING.finditer(text, start):
+        if mark[0] == "{":
+            depth += 1
+        elif mark[0] == "}" and depth:
+            depth -= 1
+        elif text.startswith("}}", mark.start()):
+            return mark.start()
+    return None
 
 
 def _as_text(expression: Expression, scope: Scope) -> str:

@@ -141,6 +141,7 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     connections = planner.connections()
     workers = [plan for name in settings.workers if (plan := planner.worker(name))]
     listeners = [found for name in settings.listeners if (found := planner.listener(name))]
+    planner.check_names()
     planner.check_task_queues(workers, listeners)
     if not settings.workers and not settings.listeners and not loaded.problems:
         loaded.problem((), "there is nothing to run: add workers, listeners or both")
@@ -270,10 +271,13 @@ class _Planner:
 
     # Retries.
 
-    def _retry_options(self, settings: RetrySettings, loc: Loc) -> RetryOptions:
+    def _retry_options(
+        self, settings: RetrySettings, loc: Loc, options_loc: Loc | None = None
+    ) -> RetryOptions:
         timing = Timing(
             settings.base_delay.total_seconds(), settings.max_delay.total_seconds(), settings.factor
         )
+        options_loc = options_loc or (*loc, "options")
         try:
             kind = self._catalog.strategies.get(settings.strategy)
             build = resolve(kind.build)
@@ -281,7 +285,7 @@ class _Planner:
             self._loaded.problem((*loc, "strategy"), str(error))
             kind = self._catalog.strategies.get("exponential")
             build = resolve(kind.build)
-        options = self._checked(kind.options, (*loc, "options"))
+        options = self._checked(kind.options, options_loc)
         jitter = settings.jitter or kind.jitter
         return retry_options(settings, Backoff(kind.name, build, timing, options, jitter))
 
@@ -291,7 +295,10 @@ class _Planner:
         if changes is None:
             return self._retry
         fields = {name: getattr(changes, name) for name in changes.model_fields_set}
-        return self._retry_options(base.model_copy(update=fields), loc)
+        # A strategy's own options are inherited with it, and not by another strategy.
+        inherited = not fields.keys() & {"strategy", "options"}
+        options_loc: Loc = ("retry", "options") if inherited else (*loc, "options")
+        return self._retry_options(base.model_copy(update=fields), loc, options_loc)
 
     # Workers.
 
@@ -332,7 +339,7 @@ class _Planner:
                 (*loc, "workflow_failure_exception_types"),
             ),
             make_executor=self._try(
-                lambda: definitions.import_target(factory) if factory else None,
+                lambda: definitions.factory_of(factory) if factory else None,
                 (*loc, "activity_executor", "factory"),
             ),
         )
@@ -393,7 +400,13 @@ class _Planner:
         )
 
     def _claim(self, kind: EventSourceKind, options: BaseModel, name: str) -> None:
-        for claim in kind.claims(options) if kind.claims else ():
+        try:
+            claims = list(kind.claims(options)) if kind.claims else []
+        except Exception as error:  # a plugin is foreign code
+            message = f"the source {kind.name!r} cannot say what it claims: {error!r}"
+            self._loaded.problem(("listeners", name, "options"), message)
+            return
+        for claim in claims:
             other = self._claims.setdefault((kind.name, claim), name)
             if other != name:
                 message = f"the listener {other} has {claim} already: give this one another"
@@ -415,6 +428,12 @@ class _Planner:
         return routes
 
     # What the sections say of one another.
+
+    def check_names(self) -> None:
+        """`--only` and the logs tell components by their names alone."""
+        for name in self._settings.listeners.keys() & self._settings.workers.keys():
+            message = "a worker has that name too: give one of them another"
+            self._loaded.problem(("listeners", name), message, at_key=True)
 
     def check_task_queues(
         self, workers: Sequence[WorkerPlan], listeners: Sequence[ListenerPlan]
@@ -457,15 +476,18 @@ class _Planner:
             message = f"no worker of this file serves the task queue {route.task_queue!r}{hint}"
             self._loaded.problem((*loc, "task_queue"), message, severity="warning")
             return
-        types = [name for worker in workers for name in _workflow_types(worker)]
-        if route.workflow and "" not in types and route.workflow not in types:
-            near = get_close_matches(route.workflow, types, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+        if route.workflow:
+            noun, name, types_of = "workflow", route.workflow, _workflow_types
             key = "start" if route.kind == "start" else "workflow"
-            message = (
-                f"no worker of the task queue {route.task_queue!r} has the workflow"
-                f" {route.workflow!r}{hint}"
-            )
+        else:
+            noun, name, types_of = "activity", route.name, _activity_types
+            key = "start_activity"
+        types = [known for worker in workers for known in types_of(worker)]
+        if "" not in types and name not in types:
+            near = get_close_matches(name, types, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            queue = route.task_queue
+            message = f"no worker of the task queue {queue!r} has the {noun} {name!r}{hint}"
             self._loaded.problem((*loc, key), message, severity="warning")
 
     # Helpers: do one thing, or report it at its place and go on.
@@ -497,6 +519,10 @@ class _Planner:
         options, problems, _ = check(model, node, loc, unlisted=unlisted)
         self._loaded.problems += problems
         return model.model_construct() if options is None else options
+
+
+def _activity_types(worker: WorkerPlan) -> list[str]:
+    return [definitions.activity_type(item) or "" for item in worker.activities]
 
 
 def _workflow_types(worker: WorkerPlan) -> list[str]:

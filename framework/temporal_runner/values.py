@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,10 +25,11 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+"
+_DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
 _SIZE_UNITS = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SIZE_UNITS |= {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_SIZE = r"\d+(?:\.\d+)?(?:B|kB|MB|GB|KiB|MiB|GiB)"
+_SIZE = r"[0-9]+(?:\.[0-9]+)?(?:B|kB|MB|GB|KiB|MiB|GiB)"
+_LARGEST_SIZE = 2**63 - 1
 
 
 class Options(BaseModel):
@@ -44,13 +46,13 @@ def parse_duration(text: object) -> timedelta:
     """
     if isinstance(text, timedelta):
         return text
-    if text in (0, "0"):
+    if text in (0, "0") and not isinstance(text, bool):
         return timedelta()
     if not isinstance(text, str) or not re.fullmatch(_DURATION, text):
         raise PydanticCustomError(
             "duration", "a duration has a number and a unit, such as 500ms, 30s, 10m or 1h30m"
         )
-    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    parts = re.findall(r"([0-9.]+)(ms|s|m|h|d)", text)
     try:
         return timedelta(
             seconds=sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
@@ -77,17 +79,19 @@ def parse_size(text: object) -> int:
     Raises:
         PydanticCustomError: A ValueError; the text is not a size.
     """
-    if isinstance(text, int) and not isinstance(text, bool) and text >= 0:
-        return text
-    if isinstance(text, str) and text.isdecimal():
-        return int(text)
-    if not isinstance(text, str) or not re.fullmatch(_SIZE, text):
+    written = f"{text}B" if isinstance(text, int) and not isinstance(text, bool) else text
+    if isinstance(written, str) and re.fullmatch("[0-9]+", written):
+        written += "B"
+    if not isinstance(written, str) or not re.fullmatch(_SIZE, written):
         raise PydanticCustomError(
             "size", "a size has a number and a unit, such as 512B, 256KiB, 1MB or 2MiB"
         )
-    number = re.match(r"[\d.]+", text)
+    number = re.match(r"[0-9.]+", written)
     assert number is not None
-    return int(float(number[0]) * _SIZE_UNITS[text[number.end() :]])
+    size = Decimal(number[0]) * _SIZE_UNITS[written[number.end() :]]
+    if size > _LARGEST_SIZE:
+        raise PydanticCustomError("size", "the size is too large")
+    return int(size)
 
 
 Duration = Annotated[
@@ -178,7 +182,8 @@ class Secret:
                 return cls(text)
         raise PydanticCustomError(
             "secret",
-            "a secret is a text that is not empty, {{from_env: NAME}} or {{from_file: PATH}}",
+            "a secret is a text (in quotes, and not empty), {hint}",
+            {"hint": "{from_env: NAME} or {from_file: PATH}"},
         )
 
     @classmethod

@@ -8,19 +8,25 @@ text until the model wants something else.
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from temporal_runner.config.positions import Node, resolve_scalar
-from temporal_runner.config.report import Problem, dotted
+from temporal_runner.config.report import Problem, dotted, is_secret_name, masked
 
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[int | str, ...]
 
 _SCALAR_ERRORS = {"int_type", "float_type", "bool_type", "int_from_float"}
+_DEFAULT = re.compile(r"(:?[-+])[^{}]+(?=\})")
+_OUTER_ERRORS = {"literal_error", "too_short"}
 _MESSAGES = {
     "missing": "is required",
     "string_type": "must be a text: put it in quotes",
@@ -32,6 +38,8 @@ _MESSAGES = {
     "tuple_type": "must be a list",
     "list_type": "must be a list",
     "set_type": "must be a list",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 
 
@@ -57,16 +65,35 @@ def check(
             extra: Any = unlisted
             return model.model_validate_json(data, strict=True, extra=extra), [], []
         except ValidationError as error:
-            errors = error.errors(include_url=False, include_context=True)
+            errors = error.errors(include_url=False, include_context=True, include_input=False)
+        # A plugin's validator is foreign code: it may raise what pydantic does not expect of one.
+        except Exception as error:
+            message = _without_secrets(tree, base, f"{type(error).__name__}: {error}")
+            problem = Problem(tree.spot, dotted(base), f"{model.__name__} fails with {message}")
+            return None, [problem], [()]
         if not _convert_variables(tree, errors, converted):
             break
     problems, locs = [], []
+    meant = _meant_keys(model, tree, errors)
     for details in _one_a_place(tree, errors):
         node, steps = tree.follow(details["loc"])
         locs.append(steps or tuple(details["loc"]))
-        if not node.bad:
-            problems.append(_problem(model, node, steps, details, base))
+        misspelt = details["type"] == "missing" and (*steps, details["loc"][-1]) in meant.values()
+        if not node.bad and not misspelt:
+            problems.append(_problem(model, node, steps, details, base, meant))
     return None, problems, locs
+
+
+def _meant_keys(model: type[BaseModel], tree: Node, errors: list[Any]) -> dict[Loc, Loc]:
+    """For each unknown key the known one that was probably meant, if there is one."""
+    meant: dict[Loc, Loc] = {}
+    for details in errors:
+        if details["type"] == "extra_forbidden":
+            _, steps = tree.follow(details["loc"])
+            known = list(_known_keys(model, steps[:-1]))
+            for near in get_close_matches(str(details["loc"][-1]), known, n=1):
+                meant[steps] = (*steps[:-1], near)
+    return meant
 
 
 def _convert_variables(tree: Node, errors: list[Any], converted: set[int]) -> bool:
@@ -89,31 +116,41 @@ def _convert_variables(tree: Node, errors: list[Any], converted: set[int]) -> bo
 def _one_a_place(tree: Node, errors: list[Any]) -> Iterator[Any]:
     """Of the errors of a union's members the one that fits what was written."""
     places = [tree.follow(details["loc"])[1] for details in errors]
+    around = {place[:depth] for place in places for depth in range(len(place))}
     seen = set()
     for details, place in zip(errors, places, strict=True):
-        deeper = any(len(other) > len(place) and other[: len(place)] == place for other in places)
         if details["type"] == "extra_forbidden" or details["type"] == "missing":
             yield details
-        elif place not in seen and not (deeper and details["type"] == "literal_error"):
+        # What is wrong further in is the cause, or is what was written of a union's members.
+        elif place not in seen and not (place in around and details["type"] in _OUTER_ERRORS):
             seen.add(place)
             yield details
 
 
-def _problem(model: type[BaseModel], node: Node, steps: Loc, details: Any, base: Loc) -> Problem:
+def _problem(
+    model: type[BaseModel],
+    node: Node,
+    steps: Loc,
+    details: Any,
+    base: Loc,
+    meant: dict[Loc, Loc],
+) -> Problem:
     kind, loc = details["type"], tuple(details["loc"])
     if kind == "extra_forbidden":
-        known = list(_known_keys(model, steps[:-1]))
-        near = get_close_matches(str(loc[-1]), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(set(known)))}"
+        if steps in meant:
+            hint = f"did you mean {meant[steps][-1]}?"
+        else:
+            known = sorted(set(_known_keys(model, steps[:-1])))
+            hint = f"known are {', '.join(known)}" if known else "there are none here"
         message = f"unknown option; {hint}"
         return Problem(node.key or node.spot, dotted(base + steps), message, key_only=True)
     if kind == "missing":
         spot = node.key or node.spot
         return Problem(spot, dotted((*base, *steps, loc[-1])), _MESSAGES["missing"])
-    return Problem(node.spot, dotted(base + steps), _message(node, details))
+    return Problem(node.spot, dotted(base + steps), _message(node, base + steps, details))
 
 
-def _message(node: Node, details: Any) -> str:
+def _message(node: Node, loc: Loc, details: Any) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind in {"literal_error", "enum"}:
         choices = str(context["expected"])
@@ -122,19 +159,67 @@ def _message(node: Node, details: Any) -> str:
         return f"must be one of {choices}{hint}"
     message = _MESSAGES.get(kind)
     if message is None:
-        text = str(details["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        text = str(details["msg"])
+        for prefix in ("Value error, ", "Assertion failed, ", "Input "):
+            text = text.removeprefix(prefix)
+        text = _without_secrets(node, loc, text)
         message = text[:1].lower() + text[1:]
-    if node.written is not None and isinstance(node.value, str) and node.value:
-        # What the environment holds may be a secret: say what the file says.
-        message = message.replace(node.value, node.written)
+    if node.value is None and kind in _MESSAGES:
+        message += ", and is empty"
     if node.written is not None:
-        message += f" (it comes from {node.written})"
+        message += f" (it comes from {_shown(node.written, loc)})"
     return message
+
+
+def _without_secrets(node: Node, loc: Loc, message: str) -> str:
+    """A validator's message, with what may be a secret as the file has it, or as ***."""
+    for hidden, shown in _secrets(node, loc):
+        message = message.replace(hidden, shown)
+    return message
+
+
+def _secrets(node: Node, loc: Loc) -> Iterator[tuple[str, str]]:
+    """Values that no message may show, each with what it shows instead.
+
+    What comes out of the environment may be a secret, and so may what stands under its name.
+    """
+    if isinstance(node.value, dict):
+        for key, entry in node.value.items():
+            yield from _secrets(entry, (*loc, key))
+    elif isinstance(node.value, list):
+        for item in node.value:
+            yield from _secrets(item, loc)
+    elif isinstance(node.value, str) and node.value:
+        if loc[-1:] == ("from_env",):
+            yield os.environ.get(node.value) or "***", "***"
+        elif loc[-1:] == ("from_file",):
+            yield _contents(Path(node.value)) or "***", "***"
+        elif node.written is not None:
+            yield node.value, _shown(node.written, loc)
+        elif is_secret_name(dotted(loc)):
+            yield node.value, "***"
+
+
+def _shown(written: str, loc: Loc) -> str:
+    """A text with variables in it: their names say where a secret is, their defaults may be it."""
+    return masked(_DEFAULT.sub(r"\1***", written) if is_secret_name(dotted(loc)) else written)
+
+
+def _contents(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").removesuffix("\n")
+    except (OSError, ValueError):
+        return ""
+
+
+@lru_cache(maxsize=20)
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _known_keys(model: type[BaseModel], steps: Loc) -> Iterator[str]:
     """The keys that the model knows for the mapping at these steps."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     definitions = schema.get("$defs", {})
 
     def branches(part: dict[str, Any]) -> Iterator[dict[str, Any]]:

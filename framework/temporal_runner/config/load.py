@@ -18,6 +18,7 @@ from temporal_runner.config.report import ConfigError, Problem, dotted
 from temporal_runner.config.variables import VariableError, substitute
 
 _PATH_LISTS = ("plugins", "import_paths")
+_PATH_KEYS = ("from_file", "binary")
 _NAMED_SECTIONS = ("workers", "listeners", "connections")
 
 
@@ -38,10 +39,21 @@ class LoadedConfig:
     settings: RunnerConfig
     problems: list[Problem] = field(default_factory=list)
 
-    def problem(self, loc: tuple[int | str, ...], message: str, **how: Any) -> None:
-        """Add a problem at the value that `loc` names (or at the nearest one around it)."""
+    def problem(
+        self, loc: tuple[int | str, ...], message: str, *, at_key: bool = False, **how: Any
+    ) -> None:
+        """Add a problem at the value that `loc` names (or at the nearest one around it).
+
+        Args:
+            loc: Keys and indexes that lead to the value.
+            message: What is wrong with it.
+            at_key: Its key is to blame.
+            how: The problem's other attributes.
+        """
         node, _ = self.tree.follow(loc)
-        self.problems.append(Problem(node.spot, dotted(loc), message, **how))
+        if not node.bad:
+            spot = node.key or node.spot if at_key else node.spot
+            self.problems.append(Problem(spot, dotted(loc), message, **how))
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> LoadedConfig:
@@ -75,7 +87,7 @@ def _read(
     except FileNotFoundError:
         problems.append(Problem(None, "", f"there is no config file {file}"))
         return None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         problems.append(Problem(None, "", f"cannot read the config file {file}: {reason}"))
         return None
@@ -103,6 +115,8 @@ def _over_bases(
     named = extends.value if isinstance(extends.value, list) else [extends]
     result: Node | None = None
     for base in named:
+        if base.bad:
+            continue
         if not isinstance(base.value, str):
             problems.append(Problem(base.spot, "extends", "must be a file's path, or a list"))
             continue
@@ -163,8 +177,8 @@ def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem])
 def _resolve_paths(tree: Node, folder: Path) -> None:
     """Make relative paths relative to the file they are written in, which overlays would lose.
 
-    A path is an entry of `plugins` or `import_paths`, or a value under `from_file` or a key that
-    ends in `_path` or `_file`.
+    A path is an entry of `plugins` or `import_paths`, or a value under `from_file`, `binary` or a
+    key that ends in `_path` or `_file`; but not what a route hands to Temporal.
     """
     assert isinstance(tree.value, dict)
     for key in _PATH_LISTS:
@@ -176,25 +190,29 @@ def _resolve_paths(tree: Node, folder: Path) -> None:
         node = pending.pop()
         if isinstance(node.value, dict):
             for key, entry in node.value.items():
-                if key == "from_file" or key.endswith(("_path", "_file")):
+                if key in _PATH_KEYS or key.endswith(("_path", "_file")):
                     _resolve_path(entry, folder)
-                pending.append(entry)
+                if key != "routes":
+                    pending.append(entry)
         elif isinstance(node.value, list):
             pending += node.value
 
 
 def _resolve_path(node: Node, folder: Path) -> None:
     if isinstance(node.value, str) and node.value:
-        node.value = os.path.normpath(folder / Path(node.value).expanduser())
+        # Unlike Path.expanduser, this leaves the home of a user who is not there as it is.
+        node.value = os.path.normpath(folder / os.path.expanduser(node.value))  # noqa: PTH111
 
 
 def _check_in_parts(tree: Node, problems: list[Problem]) -> RunnerConfig:
     """Validate all of it; then what is left without the entries that have errors."""
     while True:
         settings, found, bad = check(RunnerConfig, tree, ())
-        problems += [problem for problem in found if problem not in problems]
+        problems += found
         if settings is not None:
             return settings
+        if () in bad:  # about the file as a whole: no part of it is sound
+            return RunnerConfig()
         tree = _without(tree, {_entry(tree, loc) for loc in bad})
 
 

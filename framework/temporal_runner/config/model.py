@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from temporal_runner.backoff import Jitter
 from temporal_runner.config.connections import ConnectionSettings, TemporalSettings
@@ -16,7 +16,7 @@ from temporal_runner.values import PositiveDuration
 
 
 class RetrySettings(Section):
-    """How every connection is retried; a listener or a worker may change single options."""
+    """How every connection is retried; a listener may change single options for itself."""
 
     strategy: Text = "exponential"
     """exponential, fibonacci, constant, decorrelated, or one of a plugin's."""
@@ -115,10 +115,3 @@ class RunnerConfig(Section):
     """The runner's own log."""
     shutdown_timeout: PositiveDuration = timedelta(seconds=45)
     """How long the runner may take to stop after SIGTERM before it ends hard, with exit code 1."""
-
-    @model_validator(mode="after")
-    def _names_are_free(self) -> RunnerConfig:
-        both = sorted(self.workers.keys() & self.listeners.keys())
-        if both:
-            raise ValueError(f"a worker and a listener are both called {', '.join(both)}")
-        return self

@@ -7,6 +7,7 @@ are strings), equal keys are problems, every value has a `Spot`.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,12 +25,26 @@ except ImportError:  # PyYAML without libyaml: the same result, slower
 
 _MOST_VALUES = 200_000
 """Aliases can multiply a small file without bound; no config for people is larger than this."""
+_DEEPEST = 100
+"""Levels of mappings and lists; the JSON reader that checks the values takes 200."""
+_OPENERS = re.compile(r"[\[{?-]")
+_LONGEST_NUMBER = 1000
+"""Digits; Python itself refuses to read a number of more than 4300."""
 
-_NULL = re.compile(r"~|null|Null|NULL|")
-_TRUE = re.compile(r"true|True|TRUE")
-_FALSE = re.compile(r"false|False|FALSE")
+_CONSTANTS = {
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
+    **dict.fromkeys(["true", "True", "TRUE"], True),
+    **dict.fromkeys(["false", "False", "FALSE"], False),
+}
 _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+
+_TAGS = {
+    "scalar": "tag:yaml.org,2002:str",
+    "sequence": "tag:yaml.org,2002:seq",
+    "mapping": "tag:yaml.org,2002:map",
+}
+"""What a value without a tag of its own is given."""
 
 Scalar = str | int | float | bool | None
 
@@ -97,17 +112,18 @@ class Node:
 
 
 def resolve_scalar(text: str) -> Scalar:
-    """The value of an unquoted scalar by YAML 1.2's core schema."""
-    if _NULL.fullmatch(text):
-        return None
-    if _TRUE.fullmatch(text):
-        return True
-    if _FALSE.fullmatch(text):
-        return False
+    """The value of an unquoted scalar by YAML 1.2's core schema.
+
+    What JSON has no number for stays a text: `.inf`, `.nan` and what is too large.
+    """
+    if text in _CONSTANTS:
+        return _CONSTANTS[text]
+    if text[0] not in "+-.0123456789" or len(text) > _LONGEST_NUMBER:
+        return text
     if _INT.fullmatch(text):
         return int(text, 0) if text.startswith("0") and text[1:2] in ("o", "x") else int(text)
-    if _FLOAT.fullmatch(text):
-        return float(text)
+    if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+        return number
     return text
 
 
@@ -123,15 +139,27 @@ def compose(text: str, file: Path, problems: list[Problem]) -> Node | None:
         The tree, or None where the text is not YAML at all.
     """
     try:
+        deep = _too_deep(text)
+        if deep is not None:
+            spot = Spot(file, deep.line + 1, deep.column + 1)
+            problems.append(Problem(spot, "", f"nested more than {_DEEPEST} deep"))
+            return None
         root = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         spot = Spot(file, mark.line + 1, mark.column + 1) if mark else Spot(file, 1, 1)
         context = f"{error.context}: " if error.context else ""
-        problems.append(Problem(spot, "", f"not valid YAML: {context}{error.problem}"))
+        hint = "; YAML is indented with spaces, not tabs" if _at_tab(text, mark) else ""
+        problems.append(Problem(spot, "", f"not valid YAML: {context}{error.problem}{hint}"))
         return None
-    except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or "it is nested too deeply"
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position].splitlines() or [""]
+        spot = Spot(file, len(before), len(before[-1]) + 1)
+        message = f"not valid YAML: the character #x{error.character:02x} is not allowed"
+        problems.append(Problem(spot, "", message))
+        return None
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
         problems.append(Problem(Spot(file, 1, 1), "", f"not valid YAML: {reason}"))
         return None
     if root is None:
@@ -144,6 +172,26 @@ def compose(text: str, file: Path, problems: list[Problem]) -> Node | None:
         return None
 
 
+def _too_deep(text: str) -> Any:
+    """Where values nest too deeply, if they do: the composer would overrun the stack there."""
+    if len(_OPENERS.findall(text)) <= _DEEPEST and " " * _DEEPEST not in text:
+        return None
+    depth = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                return event.start_mark
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+    return None
+
+
+def _at_tab(text: str, mark: yaml.Mark | None) -> bool:
+    lines = text.splitlines()
+    return mark is not None and lines[mark.line :] != [] and lines[mark.line].startswith("\t")
+
+
 class _Unreadable(Exception):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -154,6 +202,7 @@ class _Converter:
         self._file = file
         self._problems = problems
         self._open: set[int] = set()
+        """The mappings and lists that the value being converted stands in."""
         self._count = 0
 
     def convert(self, node: Any, key: Spot | None = None) -> Node:
@@ -163,8 +212,11 @@ class _Converter:
             raise _Unreadable(Problem(spot, "", f"more than {_MOST_VALUES} values (aliases?)"))
         if id(node) in self._open:
             raise _Unreadable(Problem(spot, "", "an alias stands within its own anchor"))
-        if not node.tag.startswith("tag:yaml.org,2002:"):
-            self._problems.append(Problem(spot, "", f"the tag {node.tag} is not supported"))
+        if len(self._open) > _DEEPEST:
+            raise _Unreadable(Problem(spot, "", f"nested more than {_DEEPEST} deep"))
+        if node.tag != _TAGS[node.id]:
+            tag = node.tag.replace("tag:yaml.org,2002:", "!!")
+            self._problems.append(Problem(spot, "", f"the tag {tag} is not supported"))
         if isinstance(node, yaml.ScalarNode):
             plain = not node.style
             value = resolve_scalar(node.value) if plain else node.value

@@ -8,19 +8,32 @@ configs/prod.yaml:14:7  listeners.uploads.options.queue_ur: unknown option; did 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from temporal_runner.errors import UsageError
 
-_SECRET_KEY = re.compile(
-    r"(secret|password|passwd|token|credential|api_?key|access_?key|private|client_key|sas|auth"
-    r"|connection_string)\w*['\"]?\s*:\s*(?P<value>\S.*)$",
-    re.IGNORECASE,
+_SENSITIVE = (
+    r"secret|passw|pwd|token|credential|private|\bsas|sas_|\bauth(?!o?r\b)|connection_string"
+    r"|\bdsn\b|(?:api|access|account|client|encryption|hmac|shared|signing)_?key|grpc_meta"
 )
+_SECRET_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
+_SECRET_ENTRY = re.compile(
+    rf"(?:{_SENSITIVE})[\w.-]*['\"]?\s*:(?:\s+(?P<value>\S.*))?$", re.IGNORECASE
+)
+_VARIABLE = r"['\"]?\$\{\w+(?::?\?[^{}]*)?\}['\"]?"
+_REFERENCE = r"\{\s*from_(?:env|file)\s*:[^,{}]*\}"
+_NO_SECRET = re.compile(rf"({_VARIABLE}|{_REFERENCE}|[|>][-+]?)\s*[,}}\]]*\s*(#.*)?")
+"""What may be shown though a secret's key stands before it: it says where the secret is."""
+_COMPONENT = re.compile(r"^(?:workers|listeners|connections)\.[^.]*")
+_DEFAULT = re.compile(rf"(\$\{{\w*(?:{_SENSITIVE})\w*:?[-+])[^{{}}]+", re.IGNORECASE)
+_USER_INFO = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_WIDEST = 100
+"""Characters of a line that are shown."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,12 +78,44 @@ class Problem:
         lines = _lines(self.spot.file)
         if not 1 <= self.spot.line <= len(lines):
             return ""
-        line = _without_secret(lines[self.spot.line - 1], self.key_only, self.spot.column)
-        if not line.strip():
+        before, after = self._shown_line(lines)
+        if not (before + after).strip():
             return ""
+        if len(before) > _WIDEST:
+            before = "…" + before[-_WIDEST // 2 :]
+        if len(after) > _WIDEST:
+            after = after[:_WIDEST] + "…"
         number = str(self.spot.line)
-        caret = " " * (self.spot.column - 1) + "^"
-        return f"\n    {number} | {line}\n    {' ' * len(number)} | {caret}"
+        margin = f"    {' ' * len(number)} | "
+        return f"\n    {number} | {before}{after}\n{margin}{' ' * len(before)}^"
+
+    def _shown_line(self, lines: Sequence[str]) -> tuple[str, str]:
+        """The source line up to the spot and from it on, less what may be a secret in the file."""
+        assert self.spot is not None
+        line = _UNPRINTABLE.sub(" ", lines[self.spot.line - 1])
+        before, after = line[: self.spot.column - 1], line[self.spot.column - 1 :]
+        entry = _SECRET_ENTRY.search(before)
+        if entry and entry["value"]:
+            # Only where the YAML is sound is it sure that the secret ends before the spot.
+            before = before[: entry.start("value")] + "*** "
+            after = after if self.path else "***"
+        if self.key_only:
+            key, _, _ = after.partition(":")
+            after = f"{key}: …"
+        elif (entry and not entry["value"]) or self._within_secret(lines):
+            after = after if _NO_SECRET.fullmatch(after) else "***"
+        elif (found := _SECRET_ENTRY.search(after)) and not _NO_SECRET.fullmatch(
+            found["value"] or ""
+        ):
+            after = after[: found.start("value")] + "***"
+        return masked(before), masked(after)
+
+    def _within_secret(self, lines: Sequence[str]) -> bool:
+        """Whether the value, or a key around it, has a name that secrets have."""
+        assert self.spot is not None
+        if self.path:
+            return is_secret_name(_COMPONENT.sub("", self.path))
+        return any(_SECRET_ENTRY.search(line) for line in _lines_around(lines, self.spot.line - 1))
 
 
 class ConfigError(UsageError):
@@ -99,23 +144,46 @@ def dotted(loc: Sequence[int | str]) -> str:
     return text
 
 
-def _without_secret(line: str, key_only: bool, column: int) -> str:
-    """The source line, less what may be a secret that somebody wrote into the file."""
-    if key_only:
-        head, colon, _ = line[column - 1 :].partition(":")
-        return f"{line[: column - 1]}{head}{colon} …"
-    found = _SECRET_KEY.search(line)
-    if found and not found["value"].startswith(("${", '"${', "'${", "{", "#")):
-        return line[: found.start("value")] + "***"
-    return line
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name, or dotted path, may be a secret."""
+    return _SECRET_NAME.search(name) is not None
 
 
-@cache
-def _lines(file: Path) -> list[str]:
+def masked(text: str) -> str:
+    """A text without passwords in URLs and without defaults of variables that hold secrets."""
+    return _DEFAULT.sub(r"\1***", _USER_INFO.sub(r"\1:***@", text))
+
+
+def _lines_around(lines: Sequence[str], index: int) -> Iterator[str]:
+    """The lines whose keys the value in a line belongs to, told by their indentation."""
+    item, depth = _indentation(lines[index])
+    for line in reversed(lines[:index]):
+        if not line.strip() or depth < 0:
+            continue
+        is_item, indentation = _indentation(line)
+        # The items of a list may stand as deep as the key that they belong to.
+        if indentation < depth or (indentation == depth and item and not is_item):
+            yield line
+            item, depth = is_item, indentation
+        if depth == 0 and not item:
+            return
+
+
+def _indentation(line: str) -> tuple[bool, int]:
+    text = line.lstrip()
+    return text.startswith("- "), len(line) - len(text)
+
+
+def _lines(file: Path) -> Sequence[str]:
     try:
-        return file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
+        return _lines_of(file, file.stat().st_mtime_ns)
+    except (OSError, ValueError):
+        return ()
+
+
+@lru_cache(maxsize=20)
+def _lines_of(file: Path, changed: int) -> Sequence[str]:
+    return file.read_text(encoding="utf-8-sig").splitlines()
 
 
 def _shown(file: Path) -> Path:

@@ -7,6 +7,7 @@ has its own in `start_args`.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
@@ -224,6 +225,9 @@ def _action(written: Any) -> str | None:
     if isinstance(written, Section):
         written = written.model_fields_set
     named = [action for action in ACTIONS if action in written]
+    if not named:  # a misspelt one is better answered by the route that was meant
+        near = (get_close_matches(str(key), ACTIONS, n=1, cutoff=0.7) for key in written)
+        named = [matches[0] for matches in near if matches]
     return f"{named[0]} route" if len(named) == 1 else None
 
 

@@ -11,8 +11,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from temporal_runner.expressions import end_of_expression
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLAIN = re.compile(r"[^$}]*")
 _OPERATOR = re.compile(r":?[-?+]")
+_DEEPEST = 20
+"""How deep defaults may nest."""
 
 
 class VariableError(ValueError):
@@ -38,46 +43,49 @@ def substitute(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
         VariableError: A required variable is missing, or the syntax is wrong.
     """
     unset: list[str] = []
-    result, end = _read(text, 0, environ, unset, nested=False)
+    result, end = _read(text, 0, environ, unset, depth=0)
     assert end == len(text)
     return result, unset
 
 
 def _read(
-    text: str, start: int, environ: Mapping[str, str], unset: list[str], *, nested: bool
+    text: str, start: int, environ: Mapping[str, str], unset: list[str], *, depth: int
 ) -> tuple[str, int]:
-    """Read up to the end, or (nested in a default) up to the closing brace."""
+    """Read up to the end, or (in a default, at a depth of 1 or more) up to the closing brace."""
+    if depth > _DEEPEST:
+        raise VariableError(f"defaults nest more than {_DEEPEST} deep")
     parts: list[str] = []
     at = start
     while at < len(text):
-        if nested and text[at] == "}":
+        if depth and text[at] == "}":
             return "".join(parts), at
         if text.startswith("$${", at):
             parts.append("${")
             at += 3
         elif text.startswith("${{", at):
-            end = text.find("}}", at)
-            end = len(text) if end < 0 else end + 2
+            closing = end_of_expression(text, at + 3)
+            end = len(text) if closing is None else closing + 2
             parts.append(text[at:end])
             at = end
         elif text.startswith("${", at):
-            value, at = _variable(text, at, environ, unset)
+            value, at = _variable(text, at, environ, unset, depth)
             parts.append(value)
         else:
-            parts.append(text[at])
-            at += 1
-    if nested:
+            end = _PLAIN.match(text, at + 1).end()  # type: ignore[union-attr]
+            parts.append(text[at:end])
+            at = end
+    if depth:
         raise VariableError("${ without its closing brace")
     return "".join(parts), at
 
 
 def _variable(
-    text: str, start: int, environ: Mapping[str, str], unset: list[str]
+    text: str, start: int, environ: Mapping[str, str], unset: list[str], depth: int
 ) -> tuple[str, int]:
     name = _NAME.match(text, start + 2)
     if name is None:
         raise VariableError("after ${ comes the name of an environment variable (or write $${)")
-    value = environ.get(name[0])
+    value = _value(name[0], environ)
     if text.startswith("}", name.end()):
         if value is None:
             unset.append(name[0])
@@ -93,7 +101,7 @@ def _variable(
         operator.end(),
         environ if uses_word else _EverythingSet(),
         unset,
-        nested=True,
+        depth=depth + 1,
     )
     if operator[0].endswith("?") and not is_set:
         message = word or "it is required"
@@ -101,3 +109,11 @@ def _variable(
     if operator[0].endswith("+"):
         return (word if is_set else ""), end + 1
     return (word if not is_set else value or ""), end + 1
+
+
+def _value(name: str, environ: Mapping[str, str]) -> str | None:
+    value = environ.get(name)
+    # Bytes that are no UTF-8 stand in os.environ as halves of characters, which no text may hold.
+    if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
+        raise VariableError(f"the environment variable {name} is not UTF-8 text")
+    return value
