@@ -14,5 +14,11 @@ def runner_event_sources() -> Iterable[EventSourceKind]:
         summary="signed HTTP requests with JSON bodies",
         options=WebhookOptions,
         build="temporal_runner_webhook.source:WebhookSource",
-        claims=lambda options: [f"http://{options.host}:{options.port}{options.path}"],
+        claims=_claims,
     )
+
+
+def _claims(options: WebhookOptions) -> Iterable[str]:
+    """Two listeners may share a port, not a path of it; port 0 is one for each."""
+    if options.port:
+        yield f"http://{options.host}:{options.port}{options.path}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -96,8 +96,16 @@ class WebhookSource(PushSource):
         self._id_header = (options.id_header or _ID_HEADERS.get(scheme, "")).lower()
         self._type_header = (options.type_header or _TYPE_HEADERS.get(scheme, "")).lower()
         self._body_timeout = options.body_timeout.total_seconds()
-        self._server = HttpServer(self._app, host=options.host, port=options.port)
+        self._hidden = {getattr(options.verify, "header", "").lower()}
+        self._server = HttpServer(
+            self._app, host=options.host, port=options.port, path=options.path
+        )
         self._deliver: Deliver | None = None
+
+    @property
+    def port(self) -> int:
+        """The port; where the options ask for 0, the one that was picked."""
+        return self._server.port
 
     async def connect(self) -> None:
         """Open the port."""
@@ -145,8 +153,6 @@ class WebhookSource(PushSource):
 
     async def _handle(self, scope: Scope, receive: Receive) -> WebhookDelivery | None:
         """From request to settled delivery; None where the sender went away."""
-        if scope["path"] != self._options.path:
-            raise Refusal(HTTPStatus.NOT_FOUND, "nothing listens at this path")
         if scope["method"] != "POST":
             raise Refusal(
                 HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", ((b"allow", b"POST"),)
@@ -170,9 +176,7 @@ class WebhookSource(PushSource):
         """The raw body, capped in size and time; None where the sender went away."""
         most = self._options.max_body
         too_large = Refusal(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the body is larger than {most} bytes",
-            ((b"connection", b"close"),),
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes"
         )
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > most:
@@ -194,7 +198,9 @@ class WebhookSource(PushSource):
                         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
         except TimeoutError:
             raise Refusal(
-                HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time", too_large.headers
+                HTTPStatus.REQUEST_TIMEOUT,
+                "the body did not arrive in time",
+                ((b"connection", b"close"),),
             ) from None
 
     def _event(self, headers: Headers, body: bytes) -> Event:
@@ -214,7 +220,7 @@ class WebhookSource(PushSource):
             time=datetime.now(UTC),
             datacontenttype=media_type,
             data=data,
-            extensions={"headers": _shown(headers)},
+            extensions={"headers": _shown(headers, self._hidden)},
         )
 
     def _event_id(self, headers: Headers, body: bytes) -> str:
@@ -232,12 +238,15 @@ class WebhookSource(PushSource):
         return of_body if isinstance(of_body, str) and of_body else "webhook"
 
 
-def _shown(headers: Headers) -> dict[str, str]:
+def _shown(headers: Headers, hidden: Collection[str]) -> dict[str, str]:
     """The headers that routes may use: not those that prove who sent it."""
     return {
         name: value
         for name, value in headers.items()
-        if name not in _NOT_SHOWN and "signature" not in name and "token" not in name
+        if name not in _NOT_SHOWN
+        and name not in hidden
+        and "signature" not in name
+        and "token" not in name
     }
 
 

@@ -1,0 +1,108 @@
+"""uvicorn's connection with bounds on what a slow or idle client may hold.
+
+uvicorn bounds the idle time after an answer; a connection that sends nothing, a head that comes
+byte by byte or never ends, and a body that goes on after its answer are bounded here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from temporal_runner.serving.problem import problem
+
+_MAX_HEAD = 64 * 1024
+"""Bytes of a request's line and headers."""
+_LINGER = 2.0
+"""Seconds for which a body may go on after its answer: it is thrown away as it comes, since a
+connection closed at once would be reset, and the sender might never read the answer."""
+MAX_CONNECTIONS = 1000
+"""Connections to one port at a time."""
+
+
+def bounded(header_timeout: float) -> type[asyncio.Protocol]:
+    """The connection class for a server.
+
+    Args:
+        header_timeout: Seconds that a request's head may take, from the connection (or the first
+            byte of a later request) on.
+    """
+    return type("Connection", (_Connection,), {"header_timeout": header_timeout})
+
+
+class _Connection(HttpToolsProtocol):
+    header_timeout: float
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _began = False
+    """A head began in the bytes that are being read."""
+    _head = 0
+    """Bytes of the head that is arriving, but for those that it began in."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait(self.header_timeout)
+        if len(self.connections) > MAX_CONNECTIONS:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait(None)
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._began = False
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._timer is None and self.timeout_keep_alive_task is None and self._answered:
+            self._wait(_LINGER)
+        if self._in_head and not self._began:
+            self._head += len(data)
+            if self._head > _MAX_HEAD:
+                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+                self._refuse(status, f"the head is larger than {_MAX_HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        self._in_head = self._began = True
+        self._head = 0
+        self._wait(self.header_timeout)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._wait(None)
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+
+    @property
+    def _answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _wait(self, seconds: float | None) -> None:
+        """Close the connection after so many seconds, unless this is called again before."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._expired)
+
+    def _expired(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._answered:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
+        else:
+            self.transport.close()
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        body = problem(status, detail)
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/problem+json\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
