@@ -1,0 +1,425 @@
+"""The one module that speaks Azure's SDK: an account's queue, poison queue and container.
+
+Everything else sees messages, blobs and the errors of `temporal_runner.plugin`. The SDK's own
+retries are off where the runner retries already, and short elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from azure.core.credentials import (
+    AccessToken,
+    AccessTokenInfo,
+    AzureNamedKeyCredential,
+    AzureSasCredential,
+    TokenRequestOptions,
+)
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceNotFoundError,
+)
+from azure.identity.aio import (
+    DefaultAzureCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
+from azure.storage.blob.aio import ContainerClient
+from azure.storage.queue.aio import QueueClient
+
+from temporal_runner.plugin import PermanentError, TransientError
+from temporal_runner_azure.config import AzureOptions
+
+# At INFO the SDK logs every request.
+logging.getLogger("azure").setLevel(logging.WARNING)
+
+MOST_MESSAGES = 32
+"""Azure's limit of one receive."""
+_FOR_EVER = -1
+"""A message's time to live; a message that names none is dropped after seven days."""
+_ONCE: dict[str, Any] = {"retry_total": 0}
+_RETRIES: dict[str, Any] = {
+    "retry_total": 2,
+    "initial_backoff": 0.2,
+    "increment_base": 2,
+    "random_jitter_range": 0,
+}
+_WRONG_SECRETS = {"AuthenticationFailed", "InvalidAuthenticationInfo", "AccountIsDisabled"}
+
+
+class MessageGone(Exception):
+    """The message is deleted, or has been handed to somebody else since."""
+
+
+class MessageTooLarge(Exception):
+    """The text is longer than a queue message may be (64 KiB)."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMessage:
+    """A received message.
+
+    Attributes:
+        id: Its ID in the queue.
+        receipt: The pop receipt: proves that it is ours, until the next receipt.
+        text: Its text as the queue has it.
+        deliveries: How often it has been received, this time included.
+        inserted_on: When it was written.
+    """
+
+    id: str
+    receipt: str
+    text: str
+    deliveries: int
+    inserted_on: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBlob:
+    """A blob as a listing has it.
+
+    Attributes:
+        name: Its name.
+        etag: The version of its content and metadata.
+        modified: When it was last written.
+        size: Its bytes.
+        kind: `BlockBlob`, `AppendBlob` or `PageBlob`.
+        content_type: Its media type.
+        is_folder: It stands for a folder, of Data Lake or of a tool that makes markers.
+    """
+
+    name: str
+    etag: str
+    modified: datetime
+    size: int
+    kind: str
+    content_type: str | None
+    is_folder: bool
+
+
+class AzureClient:
+    """The services of one account that a listener uses, with one credential for all of them."""
+
+    def __init__(self, options: AzureOptions) -> None:
+        self._options = options
+        self._credential: _SharedToken | None = None
+        self._queue: QueueClient | None = None
+        self._poison: QueueClient | None = None
+        self._container: ContainerClient | None = None
+
+    async def open(self) -> None:
+        """Make the clients, and ask once whether the queue or the container is there.
+
+        Raises:
+            TransientError: Not to be reached, or not there yet.
+            PermanentError: A key, a signature or a connection string is wrong.
+        """
+        try:
+            self._make_clients()
+        except ValueError as error:  # how the SDK refuses a connection string
+            raise PermanentError(
+                f"the connection to Azure cannot be made: {error}",
+                next_step="copy the connection string anew from the account's access keys",
+            ) from None
+        with _translated(self._options.signs_in_with_secret):
+            if self._queue is not None:
+                await self._queue.get_queue_properties(**_ONCE)
+            if self._container is not None:
+                await anext(self._container.list_blobs(results_per_page=1, **_ONCE), None)
+
+    async def close(self) -> None:
+        """Close the connections; the credential when nobody uses it any more."""
+        for client in (self._queue, self._poison, self._container):
+            if client is not None:
+                await client.close()
+        if self._credential is not None:
+            credential, self._credential = self._credential, None
+            await credential.release()
+
+    @property
+    def container_url(self) -> str:
+        """The container's URL, without what it is signed in with."""
+        assert self._container is not None
+        return str(self._container.url).partition("?")[0]
+
+    # The queue.
+
+    async def receive(self, most: int, visibility: float) -> list[QueueMessage]:
+        """Up to 32 messages, at once: Storage Queues do not wait for one.
+
+        Args:
+            most: How many at most.
+            visibility: Seconds for which nobody else sees them.
+        """
+        assert self._queue is not None
+        with _translated():
+            pages = self._queue.receive_messages(
+                messages_per_page=min(most, MOST_MESSAGES),
+                visibility_timeout=_whole(visibility),
+                **_ONCE,
+            ).by_page()
+            page = await anext(pages, None)
+            return [] if page is None else [_message(item) async for item in page]
+
+    async def update(
+        self, message_id: str, receipt: str, visibility: float, text: str | None = None
+    ) -> str:
+        """Set for how long a message stays invisible, and return its new pop receipt.
+
+        Args:
+            message_id: The message.
+            receipt: Its last pop receipt.
+            visibility: Seconds from now; 0 makes it visible at once.
+            text: A new text for it.
+
+        Raises:
+            MessageGone: It is not ours any more.
+        """
+        assert self._queue is not None
+        with _translated():
+            updated = await self._queue.update_message(
+                message_id, receipt, text, visibility_timeout=_whole(visibility)
+            )
+        return str(updated.pop_receipt)
+
+    async def delete(self, message_id: str, receipt: str) -> None:
+        """Delete a message.
+
+        Raises:
+            MessageGone: It is not ours any more.
+        """
+        assert self._queue is not None
+        with _translated():
+            await self._queue.delete_message(message_id, receipt)
+
+    async def poison(self, text: str) -> str:
+        """Write to the poison queue, which is created when it is missing, and return the ID.
+
+        Raises:
+            MessageTooLarge: The text is too long for a message.
+        """
+        assert self._poison is not None
+        with _translated():
+            try:
+                sent = await self._poison.send_message(text, time_to_live=_FOR_EVER)
+            except ResourceNotFoundError:
+                await self._poison.create_queue()
+                sent = await self._poison.send_message(text, time_to_live=_FOR_EVER)
+        return str(sent.id)
+
+    # The container.
+
+    async def list_blobs(self, prefix: str) -> AsyncIterator[ListedBlob]:
+        """The blobs whose names begin with a prefix, in the order of their names."""
+        assert self._container is not None
+        with _translated():
+            # The metadata says which entries are Data Lake's folders.
+            blobs = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
+            async for blob in blobs:
+                yield ListedBlob(
+                    name=blob.name,
+                    etag=blob.etag,
+                    modified=blob.last_modified,
+                    size=blob.size,
+                    kind=getattr(blob.blob_type, "value", str(blob.blob_type)),
+                    content_type=blob.content_settings.content_type,
+                    is_folder=(blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
+                    or (blob.name.endswith("/") and not blob.size),
+                )
+
+    # Clients and how they sign in.
+
+    def _make_clients(self) -> None:
+        options = self._options
+        if options.queue:
+            self._queue = self._queue_client(options.queue)
+        if options.poison:
+            self._poison = self._queue_client(options.poison)
+        if options.container:
+            self._container = self._container_client(options.container)
+
+    def _queue_client(self, name: str) -> QueueClient:
+        options = self._options
+        if options.connection_string is not None:
+            return QueueClient.from_connection_string(
+                options.connection_string.reveal(), name, **_RETRIES
+            )
+        return QueueClient(self._endpoint("queue"), name, credential=self._sign_in(), **_RETRIES)
+
+    def _container_client(self, name: str) -> ContainerClient:
+        options = self._options
+        if options.connection_string is not None:
+            return ContainerClient.from_connection_string(
+                options.connection_string.reveal(), name, **_RETRIES
+            )
+        return ContainerClient(self._endpoint("blob"), name, credential=self._sign_in(), **_RETRIES)
+
+    def _endpoint(self, service: str) -> str:
+        return f"https://{self._options.account}.{service}.{self._options.endpoint_suffix}"
+
+    def _sign_in(self) -> AzureSasCredential | AzureNamedKeyCredential | _SharedToken:
+        options = self._options
+        if options.sas is not None:
+            return AzureSasCredential(options.sas.reveal())
+        if options.account_key is not None:
+            assert options.account is not None
+            return AzureNamedKeyCredential(options.account, options.account_key.reveal())
+        if self._credential is None:
+            self._credential = shared_token(options)
+        return self._credential
+
+
+@dataclass(slots=True)
+class _SharedToken:
+    """An Entra ID credential that all listeners of one identity share, with its token cache.
+
+    It is closed with its last user. No token may take longer than `timeout` seconds: the SDK's own
+    search for a metadata service has no such bound.
+    """
+
+    key: tuple[object, ...]
+    credential: Any
+    timeout: float
+    users: int = field(default=0)
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        """As the SDK asks for it."""
+        token: AccessToken = await self._bounded(self.credential.get_token(*scopes, **options))
+        return token
+
+    async def get_token_info(
+        self, *scopes: str, options: TokenRequestOptions | None = None
+    ) -> AccessTokenInfo:
+        """As the SDK asks for it."""
+        token: AccessTokenInfo = await self._bounded(
+            self.credential.get_token_info(*scopes, options=options)
+        )
+        return token
+
+    async def _bounded(self, request: Any) -> Any:
+        try:
+            async with asyncio.timeout(self.timeout):
+                return await request
+        except TimeoutError:
+            raise ClientAuthenticationError(f"no token within {self.timeout:g}s") from None
+
+    async def close(self) -> None:
+        """The clients do not own it: see `release`."""
+
+    async def release(self) -> None:
+        """One user less."""
+        self.users -= 1
+        if not self.users:
+            del _shared_tokens[self.key]
+            await self.credential.close()
+
+    async def __aenter__(self) -> _SharedToken:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+
+_shared_tokens: dict[tuple[object, ...], _SharedToken] = {}
+
+
+def shared_token(options: AzureOptions) -> _SharedToken:
+    """The credential of an identity: the same object for all who use it on this event loop.
+
+    Raises:
+        PermanentError: The environment lacks what the identity needs.
+    """
+    key = (
+        id(asyncio.get_running_loop()),
+        options.identity,
+        options.client_id,
+        options.tenant_id,
+        options.token_timeout,
+    )
+    if key not in _shared_tokens:
+        _shared_tokens[key] = _SharedToken(
+            key, _credential(options), options.token_timeout.total_seconds()
+        )
+    shared = _shared_tokens[key]
+    shared.users += 1
+    return shared
+
+
+def _credential(options: AzureOptions) -> Any:
+    try:
+        match options.identity:
+            case "managed":
+                return ManagedIdentityCredential(client_id=options.client_id)
+            case "workload":
+                return WorkloadIdentityCredential(
+                    client_id=options.client_id, tenant_id=options.tenant_id
+                )
+        if options.client_id is None:
+            return DefaultAzureCredential()
+        return DefaultAzureCredential(managed_identity_client_id=options.client_id)
+    except ValueError as error:
+        raise PermanentError(
+            f"the {options.identity} identity cannot be used: {error}",
+            next_step="run where that identity is provided, or give connection_string or sas",
+        ) from None
+
+
+@contextmanager
+def _translated(refusal_is_final: bool = False) -> Iterator[None]:
+    """The SDK's errors in the runner's words.
+
+    Args:
+        refusal_is_final: A refused sign-in stays refused: the config's own secret was wrong.
+    """
+    try:
+        yield
+    except HttpResponseError as error:
+        raise _of_answer(error, refusal_is_final) from error
+    except AzureError as error:
+        raise TransientError(_line(error)) from error
+
+
+def _of_answer(error: HttpResponseError, refusal_is_final: bool) -> Exception:
+    code = str(getattr(error, "error_code", "") or "")
+    match code:
+        case "MessageNotFound" | "PopReceiptMismatch":
+            return MessageGone(code)
+        case "RequestBodyTooLarge" | "MessageTooLarge":
+            return MessageTooLarge(_line(error))
+        case "QueueNotFound" | "ContainerNotFound":
+            return TransientError(f"{_line(error)} Create it, or mend its name in the config.")
+    if error.status_code == 413:
+        return MessageTooLarge(_line(error))
+    if refusal_is_final and code in _WRONG_SECRETS:
+        return PermanentError(
+            f"Azure refuses the sign-in: {_line(error)}",
+            next_step="look whether the key or the signature is the account's, and still valid",
+        )
+    # Entra ID's refusals may pass: a role is effective only minutes after it is assigned.
+    after = getattr(error.response, "headers", {}).get("Retry-After", "")
+    return TransientError(_line(error), retry_after=float(after) if after.isdecimal() else None)
+
+
+def _line(error: AzureError) -> str:
+    """The first line: what follows it are request IDs, and in some cases the string to sign."""
+    return (error.message or type(error).__name__).strip().splitlines()[0]
+
+
+def _message(item: Any) -> QueueMessage:
+    return QueueMessage(
+        item.id, item.pop_receipt, item.content, item.dequeue_count, item.inserted_on
+    )
+
+
+def _whole(seconds: float) -> int:
+    """Azure takes whole seconds; a shorter wait than asked for would deliver too early."""
+    return math.ceil(seconds)

@@ -1,0 +1,1 @@
+"""The Azure source, against Azurite as a process."""
