@@ -14,10 +14,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
+
+from temporalio.client import Client
+from temporalio.service import RPCError
 
 from temporal_runner.runtime.devserver import find_temporal_binary
 
@@ -117,17 +121,24 @@ class TemporalServer:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
-    def wait_serving(self) -> float:
-        """Return the monotonic time at which the port was open."""
+    def wait_serving(self, *, within: float = 30.0) -> float:
+        """Wait until the server answers that it is SERVING; the monotonic time of that."""
 
-        def is_open() -> float:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                    return time.monotonic()
-            except OSError:
-                return 0.0
+        async def serving() -> float:
+            until = time.monotonic() + within
+            while True:
+                try:
+                    client = await Client.connect(self.address)
+                    if await client.service_client.check_health():
+                        return time.monotonic()
+                except (RuntimeError, RPCError):
+                    if time.monotonic() > until:
+                        raise
+                await asyncio.sleep(0.01)
 
-        return wait_until(is_open, what="Temporal's port to open")
+        # In a thread: the caller may be within an event loop.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, serving()).result()
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""

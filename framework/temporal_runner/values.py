@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
@@ -97,7 +97,7 @@ def parse_size(text: object) -> int:
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema(
         {"type": "string", "pattern": f"^(0|{_DURATION})$", "examples": ["500ms", "30s"]}
     ),
@@ -105,7 +105,13 @@ Duration = Annotated[
 """A length of time, zero or more: `500ms`, `30s`, `10m`, `1h30m`, `7d`."""
 
 
-PositiveDuration = Annotated[Duration, Field(gt=timedelta())]
+def _longer_than_zero(duration: timedelta) -> timedelta:
+    if not duration:
+        raise PydanticCustomError("duration", "must be longer than 0")
+    return duration
+
+
+PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_zero)]
 """A length of time longer than zero."""
 
 Size = Annotated[

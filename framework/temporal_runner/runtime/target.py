@@ -153,11 +153,12 @@ def load_profile(
     Raises:
         UsageError: The file cannot be read, or has no such profile.
     """
+    if ignore_env and name is None:
+        return ClientConfigProfile()
     try:
         return ClientConfigProfile.load(
             name,
             config_source=config_file,
-            disable_file=ignore_env and name is None,
             disable_env=ignore_env,
         )
     # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.

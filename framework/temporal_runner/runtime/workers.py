@@ -82,6 +82,7 @@ class WorkerComponent:
         name: Its name in the config.
         ready: The server sees its poller.
         error: Why it is not ready; empty while it is.
+        connection: The connection that its client comes from.
     """
 
     noun = "worker"
@@ -95,7 +96,7 @@ class WorkerComponent:
             plan.settings.identity or f"{os.getpid()}@{socket.gethostname()}/{plan.name}"
         )
         self._plan = plan
-        self._connection = connection
+        self.connection = connection
         self._runs = 0
 
     def describe(self) -> str:
@@ -112,8 +113,8 @@ class WorkerComponent:
         Raises:
             Exception: The worker died; the supervisor runs it anew, with a client of its own.
         """
-        await self._connection.wait_available()
-        client = await self._connection.new_client() if self._runs else self._connection.client
+        await self.connection.wait_available()
+        client = await self.connection.new_client() if self._runs else self.connection.client
         self._runs += 1
         executor = self._make_executor()
         worker = Worker(client, **worker_arguments(self._plan, executor), identity=self.identity)
@@ -141,7 +142,7 @@ class WorkerComponent:
     async def _watch(self, client: Client, running: asyncio.Task[None]) -> None:
         """Keep `ready` true to the facts until the worker ends."""
         while True:
-            if not self._connection.ready:
+            if not self.connection.ready:
                 self.ready, self.error = False, "Temporal is not available"
             elif not running.done():
                 await self._look(client)
@@ -155,7 +156,7 @@ class WorkerComponent:
         until = time.monotonic() + pause
         while not running.done() and time.monotonic() < until:
             await asyncio.wait({running}, timeout=min(_LOOK_SOON, pause))
-            if self.ready and not self._connection.ready:
+            if self.ready and not self.connection.ready:
                 break
         return running.done()
 
@@ -166,7 +167,7 @@ class WorkerComponent:
             if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED}:
                 seen = True  # the server does not tell: the connection's health has to do
             else:
-                self._connection.suspect()
+                self.connection.suspect()
                 self.ready, self.error = False, f"cannot ask for its pollers: {error.message}"
                 return
         if seen and not self.ready:
