@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from temporal_runner.backoff import Backoff, NoOptions, Timing, exponential
-from temporal_runner.errors import GaveUp, PermanentError, RunnerError, TransientError
+from temporal_runner.errors import GaveUp, PermanentError, RunnerError, TransientError, UsageError
 from temporal_runner.values import format_duration
 
 T = TypeVar("T")
@@ -50,11 +50,10 @@ Classify = Callable[[Exception], Verdict]
 
 
 def classify(error: Exception) -> Verdict:
-    """The verdict where the caller has no better one: only `PermanentError` is permanent."""
+    """The verdict where the caller has no better one: a wrong config is permanent too."""
     kind = type(error).__name__
-    if isinstance(error, PermanentError):
-        return Verdict(kind, permanent=True, next_step=error.next_step)
-    return Verdict(kind)
+    permanent = isinstance(error, PermanentError | UsageError)
+    return Verdict(kind, permanent=permanent, next_step=getattr(error, "next_step", ""))
 
 
 @dataclass(frozen=True, slots=True)
