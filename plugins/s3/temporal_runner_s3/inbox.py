@@ -1,0 +1,359 @@
+"""The messages in hand, from receive to delete: what makes N records N deliveries of one message.
+
+A message is deleted when all its records are settled. While it is in hand it stays hidden; where
+a record failed it goes back, and its finished records are remembered. The same message received
+again while it is in hand only renews its receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporal_runner.plugin import Accepted, Delivery, PermanentError, SourceContext, TransientError
+from temporal_runner_s3.batches import Batches
+from temporal_runner_s3.client import Queue, Received
+from temporal_runner_s3.config import S3Options
+from temporal_runner_s3.groups import Groups
+from temporal_runner_s3.messages import Record, in_sequence, read_message
+
+_LONGEST_HIDDEN = 12 * 3600
+"""Seconds from its receive for which SQS lets a message be hidden, however often it is extended."""
+_LONGEST_BACKOFF = 900.0
+"""Seconds for which a message that failed is hidden at most."""
+_REMEMBERED = 10_000
+"""Messages whose finished records are remembered."""
+_LONGEST_REASON = 1000
+_NOT_IN_ATTRIBUTES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What SQS refuses in an attribute."""
+
+
+@dataclass(slots=True, eq=False)
+class Message:
+    """A message in hand.
+
+    Attributes:
+        received: As SQS gave it, with its newest receipt.
+        since: When it was received, monotonic seconds.
+        unsettled: The indexes of its records that are not settled.
+        finished: Those that never need to be delivered again.
+        delays: For each record that failed the seconds after which to try again.
+        going: It is being deleted or put back: not to be extended any more.
+    """
+
+    received: Received
+    since: float
+    unsettled: set[int]
+    finished: set[int]
+    delays: list[float] = field(default_factory=list)
+    going: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Part:
+    """A record of a message in hand."""
+
+    message: Message
+    index: int
+    record: Record
+
+    @property
+    def group(self) -> str | None:
+        """The message group, in a FIFO queue."""
+        return self.message.received.group
+
+
+class QueueDelivery(Delivery):
+    """A record that is handed to the listener."""
+
+    def __init__(self, inbox: Inbox, part: Part) -> None:
+        assert part.record.event is not None
+        super().__init__(part.record.event)
+        # Without groups the events of one object are handled one after the other.
+        self.ordering_key = part.group or f"{self.event.source}/{self.event.subject}"
+        self._inbox, self.part = inbox, part
+
+    async def ack(self, accepted: Accepted) -> None:
+        """Done; with the message's last record the message is deleted."""
+        await self._inbox.settle(self.part, None)
+
+    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
+        """The message is put back when its other records are settled, and hidden so long."""
+        delay = self._inbox.backoff(self.part) if retry_after is None else retry_after
+        await self._inbox.settle(self.part, delay)
+
+    async def reject(self, reason: str) -> None:
+        """To the dead letters; without a queue for them, back as after a failure."""
+        await self._inbox.reject(self.part, reason)
+
+
+def _in_sequence(parts: Sequence[Part]) -> list[Part]:
+    """What cannot be read, then what can, the events of one object in the order they happened."""
+    readable = [part for part in parts if part.record.event]
+    order = in_sequence([part.record.event for part in readable if part.record.event])
+    unreadable = [part for part in parts if not part.record.event]
+    return unreadable + [readable[index] for index in order]
+
+
+class Inbox:
+    """The messages in hand of one queue.
+
+    Attributes:
+        changed: Set when there is something to `take_ready`, or room for more messages.
+    """
+
+    def __init__(
+        self, queue: Queue, options: S3Options, context: SourceContext, visibility: int
+    ) -> None:
+        """Begin empty.
+
+        Args:
+            queue: The queue, open.
+            options: The listener's.
+            context: The listener.
+            visibility: Seconds for which a message is hidden unless it is extended.
+        """
+        self._queue = queue
+        self._options = options
+        self._context = context
+        self._log = context.log
+        self._visibility = visibility
+        self._held: dict[str, Message] = {}
+        self._finished: OrderedDict[str, set[int]] = OrderedDict()
+        self._groups: Groups[Part] = Groups()
+        self._ready: deque[QueueDelivery] = deque()
+        self._chores: set[asyncio.Task[None]] = set()
+        self._hiding = asyncio.Lock()
+        self._closed = False
+        self._deletes = Batches(queue.delete)
+        self._changes = Batches(queue.change_visibility)
+        self._heart = asyncio.create_task(self._heartbeat())
+        self.changed = asyncio.Event()
+
+    @property
+    def empty(self) -> bool:
+        """No message is in hand."""
+        return not self._held
+
+    @property
+    def full(self) -> bool:
+        """As many messages are in hand as the listener takes deliveries at a time."""
+        return len(self._held) >= self._context.max_in_flight
+
+    # In.
+
+    def take(self, batch: Sequence[Received]) -> None:
+        """Take messages in hand, and make ready what can be delivered of them."""
+        parts: list[Part] = []
+        for received in batch:
+            if known := self._held.get(received.id):
+                # It was hidden too short, or sent twice: it is under way already.
+                known.received, known.since = received, time.monotonic()
+            else:
+                parts += self._opened(received)
+        for part in parts if self._queue.fifo else _in_sequence(parts):
+            if self._groups.admit(part):
+                self._begin(part)
+
+    def _opened(self, received: Received) -> list[Part]:
+        records = read_message(received.body)
+        finished = self._finished.get(received.id, set())
+        unsettled = set(range(len(records))) - finished
+        message = Message(received, time.monotonic(), unsettled, set(finished))
+        self._held[received.id] = message
+        if not unsettled:
+            self._chore(self._resolve(message))
+        return [Part(message, index, records[index]) for index in sorted(unsettled)]
+
+    def _begin(self, part: Part) -> None:
+        if self._closed:
+            self._chore(self.settle(part, 0.0))
+        elif part.record.event is None:
+            self._chore(self._unreadable(part))
+        else:
+            self._ready.append(QueueDelivery(self, part))
+            self.changed.set()
+
+    def take_ready(self) -> list[QueueDelivery]:
+        """What is to be handed to the listener now."""
+        ready = list(self._ready)
+        self._ready.clear()
+        self.changed.clear()
+        return ready
+
+    async def _unreadable(self, part: Part) -> None:
+        """Back off by the receive count, in case a newer runner can read it; then keep it."""
+        received, problem = part.message.received, part.record.problem
+        self._log.warning("message %s cannot be read: %s", received.id, problem)
+        if received.count >= self._options.max_receives:
+            await self.reject(part, problem)
+        else:
+            await self.settle(part, self.backoff(part))
+
+    # Out.
+
+    def backoff(self, part: Part) -> float:
+        """Seconds for which a message that failed is hidden: twice as long at each receive."""
+        times = min(part.message.received.count - 1, 20)
+        delay: float = self._options.backoff.total_seconds() * 2**times
+        return min(delay, _LONGEST_BACKOFF)
+
+    async def settle(self, part: Part, delay: float | None) -> None:
+        """A record is done (None), or failed and is to be tried again after some seconds.
+
+        Raises:
+            TransientError: The message could be neither deleted nor put back. It comes again.
+        """
+        message = part.message
+        message.unsettled.discard(part.index)
+        if delay is None:
+            message.finished.add(part.index)
+        else:
+            message.delays.append(delay)
+        try:
+            if not message.unsettled:
+                await self._resolve(message)
+        finally:
+            self._follow(part, delay)
+
+    def _follow(self, part: Part, delay: float | None) -> None:
+        """What waited for this record in its group: the next one starts, or all go back."""
+        if delay is None:
+            if following := self._groups.done(part):
+                self._begin(following)
+            return
+        for behind in self._groups.failed(part):
+            behind.message.unsettled.discard(behind.index)
+            # SQS gives none of them before the first is back.
+            behind.message.delays.append(0.0)
+            if not behind.message.unsettled:
+                self._chore(self._resolve(behind.message))
+
+    async def _resolve(self, message: Message) -> None:
+        """All its records are settled: delete it, or put it back."""
+        self._remember(message)
+        message.going = True
+        try:
+            if message.delays:
+                async with self._hiding:  # so that no extension overtakes it
+                    seconds = min(round(max(message.delays)), _LONGEST_HIDDEN)
+                    await self._changes.add((message.received.receipt, seconds))
+            else:
+                await self._deletes.add(message.received.receipt)
+        finally:
+            self._held.pop(message.received.id, None)
+            self.changed.set()
+
+    def _remember(self, message: Message) -> None:
+        self._finished[message.received.id] = message.finished
+        self._finished.move_to_end(message.received.id)
+        if len(self._finished) > _REMEMBERED:
+            self._finished.popitem(last=False)
+
+    async def reject(self, part: Part, reason: str) -> None:
+        """A record can never succeed: to the dead letters, else back for a while.
+
+        Raises:
+            TransientError: The dead letter queue did not take it. It comes again.
+        """
+        delay: float | None = self.backoff(part)
+        try:
+            if self._options.dead_letter_queue_url is not None:
+                await self._dead_letter(part, reason, self._options.dead_letter_queue_url)
+                delay = None
+        finally:
+            await self.settle(part, delay)
+
+    async def _dead_letter(self, part: Part, reason: str, url: str) -> None:
+        received, event = part.message.received, part.record.event
+        attributes = {
+            "reason": _NOT_IN_ATTRIBUTES.sub("\ufffd", reason[:_LONGEST_REASON]) or "unknown",
+            "listener": self._context.listener,
+            "source_queue": self._queue.url,
+            "message_id": received.id,
+        }
+        if event is not None:
+            attributes["event_id"] = _NOT_IN_ATTRIBUTES.sub("\ufffd", event.id)
+        unique = f"{received.id}-{part.index}"
+        await self._queue.send(
+            url, part.record.body, attributes, unique=unique, group=received.group or "dead"
+        )
+
+    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that no delivery waits for."""
+        task = asyncio.create_task(self._logged(work))
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
+    async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (TransientError, PermanentError) as error:
+            self._log.warning("a message could not be settled and comes again: %s", error)
+
+    # Meanwhile.
+
+    async def _heartbeat(self) -> None:
+        """Each half of the time-out hide what is in hand for another one."""
+        pause = self._visibility / 2
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                async with self._hiding:
+                    await self._extend()
+                pause = self._visibility / 2
+            except Exception as error:
+                self._log.warning("messages in hand could not be kept hidden: %s", error)
+                pause = self._visibility / 10
+
+    async def _extend(self) -> None:
+        now = time.monotonic()
+        extended = []
+        for message in self._held.values():
+            left = int(_LONGEST_HIDDEN - (now - message.since))
+            if not message.going and left > 0:
+                extended.append((message, min(self._visibility, left)))
+        changes = [(message.received.receipt, seconds) for message, seconds in extended]
+        for start in range(0, len(changes), 10):
+            failures = await self._queue.change_visibility(changes[start : start + 10])
+            for (message, _), failure in zip(extended[start:], failures, strict=False):
+                if failure:
+                    self._log.warning(
+                        "message %s could not be kept hidden and may come again: %s",
+                        message.received.id,
+                        failure.reason,
+                    )
+
+    # The end.
+
+    async def release_unstarted(self) -> None:
+        """Put back at once what was not handed to the listener yet, and hand out no more."""
+        self._closed = True
+        for delivery in self.take_ready():
+            self._chore(self.settle(delivery.part, 0.0))
+        await self._finish_chores()
+
+    async def _finish_chores(self) -> None:
+        while self._chores:
+            await asyncio.wait(self._chores)
+
+    async def emptied(self) -> None:
+        """Wait until no message is in hand."""
+        while self._held:
+            self.changed.clear()
+            await self.changed.wait()
+
+    async def close(self) -> None:
+        """Finish what is being said to the queue, and stop."""
+        await self._finish_chores()
+        await self._deletes.drain()
+        await self._changes.drain()
+        self._heart.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._heart

@@ -1,0 +1,280 @@
+"""From a queue's message to events: pure decoding, no network, no SDK.
+
+Five shapes come in: S3's own notification, the same in an SNS envelope or by SNS's raw delivery,
+an EventBridge event, and that in an SNS envelope. All become the same event; `docs/reference/s3.md`
+has the table.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pydantic_core import from_json
+
+from temporal_runner.plugin import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record of a message.
+
+    Attributes:
+        body: A message that holds this record alone, as it came: what a dead letter keeps.
+        event: The event; None where the record cannot be read.
+        problem: Why it cannot be read; empty where it can.
+    """
+
+    body: str
+    event: Event | None = None
+    problem: str = ""
+
+
+class _Unreadable(Exception):
+    """The message, or the record, is nothing that is known here."""
+
+
+def read_message(body: str) -> Sequence[Record]:
+    """The records of a message: none for what is no event (`s3:TestEvent`, folder markers).
+
+    A message that cannot be read as a whole is one record with its problem.
+    """
+    try:
+        return list(_records(body, _unwrapped(_json(body))))
+    except _Unreadable as problem:
+        return [Record(body, problem=str(problem))]
+
+
+def _json(text: str) -> Mapping[str, Any]:
+    try:
+        content = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise _Unreadable(f"it is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise _Unreadable(f"it is JSON, but a {type(content).__name__} and not an object")
+    return content
+
+
+def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What is in an SNS envelope; anything else as it is."""
+    if "TopicArn" not in content or "Type" not in content:
+        return content
+    if content["Type"] != "Notification":
+        raise _Unreadable(f"an SNS {content['Type']}: confirm or mend the topic's subscription")
+    message = content.get("Message")
+    if not isinstance(message, str):
+        raise _Unreadable("an SNS envelope without a Message")
+    try:
+        return _json(message)
+    except _Unreadable as problem:
+        raise _Unreadable(f"in its SNS envelope {problem}") from None
+
+
+def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
+    if content.get("Event") == "s3:TestEvent":
+        return
+    if "detail-type" in content:
+        yield from _record(body, content, _of_event_bridge)
+    elif isinstance(content.get("Records"), list):
+        records = content["Records"]
+        for record in records:
+            alone = body if len(records) == 1 else json.dumps({"Records": [record]})
+            yield from _record(alone, record, _of_notification)
+    else:
+        raise _Unreadable("neither an S3 notification nor an EventBridge event, nor one in SNS")
+
+
+def _record(body: str, written: Any, read: Any) -> Iterator[Record]:
+    try:
+        event = read(written)
+    except _Unreadable as problem:
+        yield Record(body, problem=str(problem))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
+    else:
+        if not _is_folder_marker(event):
+            yield Record(body, event)
+
+
+def _is_folder_marker(event: Event) -> bool:
+    """What consoles put to show a folder: an empty object whose key ends with a slash."""
+    about = event.data["object"]
+    return about["key"].endswith("/") and not about.get("size")
+
+
+# S3's own notification. --------------------------------------------------------------------------
+
+_READ = ("eventVersion", "eventSource", "awsRegion", "eventTime", "eventName", "s3")
+
+
+def _of_notification(record: Mapping[str, Any]) -> Event:
+    sender, version = str(record["eventSource"]), str(record.get("eventVersion", "2.0"))
+    if not sender.endswith(":s3"):
+        raise _Unreadable(f"an event of {sender}, not of S3")
+    if version.split(".")[0] != "2":
+        raise _Unreadable(f"an S3 notification of version {version}; 2.x is known")
+    s3, about = record["s3"], record["s3"]["object"]
+    try:
+        # S3 encodes keys in its own notifications, and only there, as a form is: once.
+        key = unquote_plus(about["key"], errors="strict")
+    except UnicodeDecodeError:
+        raise _Unreadable(f"the key {about['key']!r} is not UTF-8") from None
+    request = record.get("responseElements") or {}
+    return object_event(
+        bucket=s3["bucket"]["name"],
+        key=key,
+        type=str(record["eventName"]).removeprefix("s3:"),
+        time=_time(record.get("eventTime")),
+        size=about.get("size"),
+        etag=about.get("eTag"),
+        version_id=about.get("versionId"),
+        sequencer=about.get("sequencer"),
+        request_id=request.get("x-amz-request-id"),
+        region=record.get("awsRegion"),
+        detail={name: value for name, value in record.items() if name not in _READ},
+    )
+
+
+# EventBridge. ------------------------------------------------------------------------------------
+
+_CREATED = {
+    "PutObject": "ObjectCreated:Put",
+    "POST Object": "ObjectCreated:Post",
+    "CopyObject": "ObjectCreated:Copy",
+    "CompleteMultipartUpload": "ObjectCreated:CompleteMultipartUpload",
+}
+_DELETED = {"Permanently Deleted": "Delete", "Delete Marker Created": "DeleteMarkerCreated"}
+_OTHERS = {
+    "Object Restore Initiated": "ObjectRestore:Post",
+    "Object Restore Completed": "ObjectRestore:Completed",
+    "Object Restore Expired": "ObjectRestore:Delete",
+    "Object Storage Class Changed": "LifecycleTransition",
+    "Object Access Tier Changed": "IntelligentTiering",
+    "Object ACL Updated": "ObjectAcl:Put",
+    "Object Tags Added": "ObjectTagging:Put",
+    "Object Tags Deleted": "ObjectTagging:Delete",
+}
+
+
+def _of_event_bridge(content: Mapping[str, Any]) -> Event:
+    if content.get("source") != "aws.s3":
+        raise _Unreadable(f"an EventBridge event of {content.get('source')}, not of aws.s3")
+    detail = content["detail"]
+    about = detail["object"]
+    return object_event(
+        bucket=detail["bucket"]["name"],
+        key=about["key"],
+        type=_type_of(content["detail-type"], detail),
+        time=_time(content.get("time")),
+        size=about.get("size"),
+        etag=about.get("etag", about.get("eTag")),
+        version_id=about.get("version-id"),
+        sequencer=about.get("sequencer"),
+        request_id=detail.get("request-id"),
+        region=content.get("region"),
+        detail={name: value for name, value in detail.items() if name not in ("bucket", "object")},
+    )
+
+
+def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
+    """The name that S3's own notification has for it; of a new kind, EventBridge's own."""
+    if detail_type == "Object Created":
+        return _CREATED.get(detail.get("reason", ""), "ObjectCreated")
+    if detail_type == "Object Deleted":
+        expired = detail.get("reason") == "Lifecycle Expiration"
+        what = _DELETED.get(detail.get("deletion-type", ""), "Delete")
+        return f"LifecycleExpiration:{what}" if expired else f"ObjectRemoved:{what}"
+    return _OTHERS.get(detail_type, detail_type)
+
+
+# What both have in common. -----------------------------------------------------------------------
+
+
+def object_event(
+    *,
+    bucket: str,
+    key: str,
+    type: str,  # noqa: A002 - CloudEvents' word
+    time: datetime | None,
+    size: int | None = None,
+    etag: str | None = None,
+    version_id: str | None = None,
+    sequencer: str | None = None,
+    request_id: str | None = None,
+    region: str | None = None,
+    detail: Mapping[str, Any],
+) -> Event:
+    """The event of an object, the same whichever way it came.
+
+    Its id tells this one happening from all others of the object. A sequencer does, and so does
+    the version that was made or removed. Other events (tags, restores) may happen to one version
+    again and again: their request tells, and their time.
+    """
+    if not bucket or not key or not isinstance(bucket, str) or not isinstance(key, str):
+        raise _Unreadable("a record without a bucket's name or a key")
+    about = {
+        "key": key,
+        "size": size,
+        "eTag": etag,
+        "versionId": version_id,
+        "sequencer": sequencer,
+    }
+    made = type.startswith(("ObjectCreated", "ObjectRemoved"))
+    if sequencer:
+        token = normal_sequencer(sequencer)
+    elif made and version_id and version_id != "null":
+        token = version_id
+    else:
+        token = f"{time.isoformat() if time else ''}-{request_id or etag or ''}"
+    return Event(
+        id=f"{bucket}/{key}@{token}/{type}",
+        source=f"s3://{bucket}",
+        type=type,
+        subject=key,
+        time=time,
+        datacontenttype="application/json",
+        data={
+            "bucket": {"name": bucket},
+            "object": {name: value for name, value in about.items() if value is not None},
+            "region": region,
+            "detail": dict(detail),
+        },
+    )
+
+
+def normal_sequencer(sequencer: str) -> str:
+    """A sequencer as both ways write it: S3 pads on the left and uses capitals, EventBridge not."""
+    return sequencer.lower().lstrip("0") or "0"
+
+
+def in_sequence(events: Sequence[Event]) -> list[int]:
+    """The order in which to handle events: their indexes.
+
+    Events of one object go by their sequencers, which compare as numbers do (padded with zeros on
+    the left). Those of different objects say nothing of one another, and keep their places.
+    """
+    places: dict[tuple[str, str | None], list[int]] = {}
+    for index, event in enumerate(events):
+        if event.data["object"].get("sequencer"):
+            places.setdefault((event.source, event.subject), []).append(index)
+    order = list(range(len(events)))
+    for indexes in places.values():
+        by_sequencer = sorted(
+            indexes,
+            key=lambda index: normal_sequencer(events[index].data["object"]["sequencer"]).zfill(64),
+        )
+        for place, index in zip(indexes, by_sequencer, strict=True):
+            order[place] = index
+    return order
+
+
+def _time(written: Any) -> datetime | None:
+    if isinstance(written, str):
+        return datetime.fromisoformat(written)
+    if isinstance(written, int | float):
+        return datetime.fromtimestamp(written, UTC)
+    return None
