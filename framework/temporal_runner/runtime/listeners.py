@@ -149,8 +149,7 @@ class Listener:
     async def _pull(self, source: PullSource, connector: Connector) -> None:
         while True:
             await self._all_available()
-            await self._slots.acquire()  # there is room for one more at least
-            self._slots.release()
+            await self._room()
             self._receiving()
             deliveries = await source.receive()
             connector.healthy()
@@ -172,6 +171,10 @@ class Listener:
         if self._last_of_key.get(key) is done:
             del self._last_of_key[key]
 
+    async def _room(self) -> None:
+        while len(self._in_flight) >= self._plan.settings.max_in_flight:
+            await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
+
     async def _all_available(self) -> None:
         for connection in self._used():
             await connection.wait_available()
@@ -185,8 +188,7 @@ class Listener:
         try:
             if before is not None:
                 await asyncio.wait({before})
-            async with self._slots:
-                await self._handle(settling, hold=True)
+            await self._handle(settling, hold=True)
         except asyncio.CancelledError:
             await settling.nack("the runner is stopping", retry_after=0)
 

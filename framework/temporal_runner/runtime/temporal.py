@@ -16,7 +16,7 @@ from typing import Any
 from temporalio.client import Client
 
 from temporal_runner.backoff import Backoff, Jitter, NoOptions, Timing, WaitGenerator
-from temporal_runner.catalog import Catalog, resolve
+from temporal_runner.catalog import Catalog
 from temporal_runner.errors import TransientError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Connector, RetryOptions
@@ -229,8 +229,8 @@ def _backoff(
         return Backoff(
             "custom", lambda given, _: make(given), timing, NoOptions(), jitter or "full"
         )
-    kind = Catalog.installed().strategies.get(strategy)
-    build = resolve(kind.build)
+    strategies = Catalog.installed().strategies
+    kind, build = strategies.get(strategy), strategies.build(strategy)
     return Backoff(kind.name, build, timing, kind.options(), jitter or kind.jitter)
 
 
