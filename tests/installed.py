@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib import util
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -44,3 +45,40 @@ def _installer() -> list[str]:
     if uv is None:
         skip_or_fail("neither pip nor uv is there to install a distribution with")
     return [str(uv), "pip", "install", "--python", sys.executable]
+
+
+def write_distribution(
+    folder: Path, name: str, entry_points: dict[str, str], **modules: str
+) -> Path:
+    """Write the project of a runner plugin: its modules and its entry points, ready to install."""
+    points = "\n".join(f'{point} = "{target}"' for point, target in entry_points.items())
+    project = folder / name
+    project.mkdir(parents=True)
+    for module, text in modules.items():
+        (project / f"{module}.py").write_text(dedent(text), encoding="utf-8")
+    files = ", ".join(f'"{module}.py"' for module in modules)
+    (project / "pyproject.toml").write_text(
+        f"""
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.2.3"
+
+[project.entry-points.temporal_runner]
+{points}
+
+[tool.hatch.build.targets.wheel]
+only-include = [{files}]
+""",
+        encoding="utf-8",
+    )
+    return project
+
+
+def path_with(target: Path) -> dict[str, str]:
+    """The environment of a process that sees what was installed into `target`."""
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": f"{target}{os.pathsep}{before}" if before else str(target)}

@@ -6,10 +6,11 @@ that the config names. A broken one hurts only the config that needs it.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import metadata
@@ -82,7 +83,7 @@ class Index(Generic[Kind]):
             other = self.kinds[kind.name][1]
             raise PluginError(
                 f"the {self.noun} {kind.name!r} is declared twice, by {other} and by {origin}:"
-                " uninstall one of them"
+                " rename it in one of them, or do without that one"
             )
         self.kinds[kind.name] = (kind, origin)
 
@@ -102,8 +103,24 @@ class Index(Generic[Kind]):
             message += f"; did you mean {near[0]}?"
         if self.noun == "event source" and name in OWN_EXTRAS:
             message += f"; install it with: pip install '{OWN_EXTRAS[name]}'"
-        known = ", ".join(sorted(self.kinds)) or "none"
-        raise PluginError(f"{message} (known: {known})")
+        message += f" (known: {', '.join(sorted(self.kinds)) or 'none'})"
+        # An entry point need not be called like what it declares: any of these may be the one.
+        for plugin in self.broken:
+            message += f"; {plugin}"
+        raise PluginError(message)
+
+    def build(self, name: str) -> Callable[..., Any]:
+        """What builds the kind of that name, imported.
+
+        Raises:
+            PluginError: There is no such kind, or its build target does not import.
+        """
+        target = self.get(name).build
+        try:
+            return resolve(target)
+        except PluginError as error:
+            origin = self.kinds[name][1]
+            raise PluginError(f"the {self.noun} {name!r} of {origin}: {error}") from error
 
 
 class Catalog:
@@ -132,11 +149,8 @@ class Catalog:
         """
         catalog = cls()
         points = metadata.entry_points(group=hooks.PROJECT)
-        for point in sorted(
-            points, key=lambda point: (point.dist.name if point.dist else "", point.name)
-        ):
-            origin = Origin(point.dist.name, point.dist.version) if point.dist else Origin("?")
-            catalog._load(point.name, origin, point.load)
+        for point in sorted(points, key=lambda point: (str(_origin(point)), point.name)):
+            catalog._load(point.name, _origin(point), point.load)
         return catalog
 
     def add_file(self, path: Path) -> None:
@@ -156,7 +170,7 @@ class Catalog:
             sources, strategies = _declared(plugin)
         # A plugin is foreign code: whatever it raises, also SystemExit, must not end the runner.
         except (Exception, SystemExit) as error:
-            self.broken.append(BrokenPlugin(name, origin, f"{type(error).__name__}: {error}"))
+            self.broken.append(BrokenPlugin(name, origin, _one_line(error)))
             return
         for source in sources:
             self.sources.add(source, origin)
@@ -170,24 +184,36 @@ def _declared(plugin: object) -> tuple[list[EventSourceKind], list[BackoffKind]]
     manager.add_hookspecs(hooks)
     manager.register(plugin)
     manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise TypeError("it has no hook: functions marked with @hookimpl are what counts")
     return (
-        _checked(manager.hook.runner_event_sources(), EventSourceKind),
-        _checked(manager.hook.runner_backoff_strategies(), BackoffKind),
+        _kinds(manager.hook.runner_event_sources, EventSourceKind),
+        _kinds(manager.hook.runner_backoff_strategies, BackoffKind),
     )
 
 
-def _checked(results: Iterable[Iterable[Any]], kind: type[Kind]) -> list[Kind]:
+def _kinds(hook: pluggy.HookCaller, kind: type[Kind]) -> list[Kind]:
+    results = hook()
+    if len(results) < len(hook.get_hookimpls()):  # pluggy drops None
+        raise TypeError(f"{hook.name} returned None: it has to yield its kinds")
     declared = [record for result in results for record in result]
     for record in declared:
         if not isinstance(record, kind):
-            raise TypeError(f"a hook yielded a {type(record).__name__}, not a {kind.__name__}")
+            raise TypeError(f"{hook.name} yielded a {type(record).__name__}, not a {kind.__name__}")
+        if not (isinstance(record.name, str) and record.name):
+            raise TypeError(f"{hook.name} yielded a {kind.__name__} without a name")
         if not (isinstance(record.options, type) and issubclass(record.options, BaseModel)):
             raise TypeError(f"the options of {record.name!r} are not a pydantic model")
+    names = [record.name for record in declared]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise TypeError(f"{hook.name} yielded {', '.join(map(repr, twice))} twice")
     return declared
 
 
 def _import_file(path: Path) -> object:
-    name = f"temporal_runner_local_{path.stem}"
+    # Two files of one name may lie in two folders.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    name = f"temporal_runner_local_{path.stem}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise ImportError("it is not a Python file (.py)")
@@ -209,22 +235,28 @@ def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
     """
     if callable(target):
         return target
-    module, _, name = target.partition(":")
     try:
+        module, name = target.split(":")
         found = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:
         raise PluginError(
-            f"the plugin's build target {target!r} does not import: {type(error).__name__}: {error}"
+            f"the build target {target!r} does not import: {_one_line(error)}"
         ) from error
     if not callable(found):
-        raise PluginError(f"the plugin's build target {target!r} is not callable")
+        raise PluginError(f"the build target {target!r} is not callable")
     return found
 
 
-def _distribution_and_name(point: metadata.EntryPoint) -> tuple[str, str]:
-    return (point.dist.name if point.dist else "", point.name)
+def _origin(point: metadata.EntryPoint) -> Origin:
+    # A distribution whose metadata is damaged has no name.
+    name = point.dist.name if point.dist else None
+    return Origin(name, point.dist.version) if point.dist and name else Origin("?")
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _version(distribution: str) -> str:
