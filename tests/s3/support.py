@@ -147,7 +147,8 @@ class Sqs:
 
     @property
     def empty(self) -> bool:
-        return self.counts() == (0, 0)
+        """No message is in it; looked at twice, as one may turn visible in between."""
+        return self.counts() == (0, 0) == self.counts()
 
     def drain(self) -> list[dict[str, Any]]:
         """Take all visible messages out, with their attributes."""
