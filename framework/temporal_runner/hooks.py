@@ -23,19 +23,23 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def runner_event_sources() -> Iterable[EventSourceKind]:  # type: ignore[empty-body]
-    """Declare event sources.
+    """Declare event sources: what a config may name after `source:`.
 
     Example:
         ```python
-        from temporal_runner.plugin import EventSourceKind, hookimpl
+        from temporal_runner.plugin import EventSourceKind, Options, Secret, hookimpl
+
+        class OutboxOptions(Options):
+            dsn: Secret
+            table: str = "outbox"
 
         @hookimpl
         def runner_event_sources():
             yield EventSourceKind(
-                name="postgres",
+                name="outbox",
                 summary="rows of an outbox table",
-                options=PostgresOptions,
-                build="my_package.source:PostgresSource",
+                options=OutboxOptions,
+                build="my_package.source:OutboxSource",
             )
         ```
     """
@@ -43,21 +47,22 @@ def runner_event_sources() -> Iterable[EventSourceKind]:  # type: ignore[empty-b
 
 @hookspec
 def runner_backoff_strategies() -> Iterable[BackoffKind]:  # type: ignore[empty-body]
-    """Declare backoff strategies.
+    """Declare backoff strategies: what a config may name after `strategy:`.
 
     Example:
         ```python
-        import backoff
         from temporal_runner.plugin import BackoffKind, hookimpl
+
+        def patient(timing, options):
+            yield 0  # the first yield is dropped
+            yield timing.base_delay
+            while True:
+                yield timing.max_delay
 
         @hookimpl
         def runner_backoff_strategies():
             yield BackoffKind(
-                name="two-steps",
-                summary="the base delay once, then the longest",
-                build=lambda timing, options: backoff.constant(
-                    [timing.base_delay] + [timing.max_delay] * 1000
-                ),
+                name="patient", summary="the base delay once, then the longest", build=patient
             )
         ```
     """

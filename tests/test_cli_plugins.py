@@ -1,0 +1,83 @@
+"""The command line's own load, and `runner plugins`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.support import free_port, run_runner
+
+SLOW = {
+    *("temporalio", "pydantic", "pluggy", "yaml", "backoff", "starlette", "uvicorn", "cel"),
+    *("boto3", "botocore", "aiobotocore", "azure", "aiohttp", "jwt"),
+}
+"""What takes long to import: vendors' SDKs, and what only some commands need."""
+
+BY_TYPER = {"pydantic"}
+"""What typer (0.29) itself loads as soon as a command has a parameter."""
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """The top-level packages that a `runner` command loads."""
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('LOADED', *{m.partition('.')[0] for m in sys.modules}))\n"
+        f"sys.argv = {['runner', *arguments]!r}\n"
+        "from temporal_runner.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    return set(done.stdout.partition("LOADED ")[2].split())
+
+
+def test_help_loads_no_sdk() -> None:
+    """Help is quick: it loads no vendor's SDK, not temporalio, not even pydantic or YAML."""
+    loaded = imported_by("--help")
+    assert "typer" in loaded
+    assert not loaded & SLOW
+
+
+@pytest.mark.parametrize("command", ["start", "health", "plugins"])
+def test_help_of_a_command_loads_no_sdk(command: str) -> None:
+    """A command's own help loads nothing of ours beyond its line of options."""
+    assert imported_by(command, "--help") & SLOW <= BY_TYPER
+
+
+def test_health_loads_next_to_nothing() -> None:
+    """A container's health check runs every few seconds, and needs the standard library alone."""
+    loaded = imported_by("health", "--url", f"http://127.0.0.1:{free_port()}/readyz")
+    assert "http" in loaded
+    assert loaded & {*SLOW, "asyncio"} <= BY_TYPER
+
+
+def test_plugins_loads_no_vendors_sdk() -> None:
+    """Listing plugins imports what they declare, not what they use."""
+    loaded = imported_by("plugins")
+    assert "pluggy" in loaded
+    assert not loaded & {"temporalio", "boto3", "botocore", "aiobotocore", "azure", "aiohttp"}
+
+
+def test_plugins_lists_ours_for_people() -> None:
+    """Each event source and strategy is a line: kind, name, distribution, version, summary."""
+    code, output = run_runner("plugins")
+    assert code == 0
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert any(line.startswith("event source webhook temporal-runner-webhook ") for line in lines)
+    assert any(line.startswith("backoff strategy decorrelated temporal-runner ") for line in lines)
+
+
+def test_plugins_is_for_programs_too() -> None:
+    """`--json` has the same, and what did not load."""
+    code, output = run_runner("plugins", "--json")
+    assert code == 0
+    listed = json.loads(output)
+    strategies = [row for row in listed["plugins"] if row["kind"] == "backoff strategy"]
+    assert {row["name"] for row in strategies} >= {
+        *("exponential", "fibonacci", "constant", "decorrelated")
+    }
+    assert listed["broken"] == []

@@ -1,0 +1,75 @@
+"""The hooks are documented, and their examples work as they stand."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from temporal_runner import hooks, plugin
+from temporal_runner.backoff import BackoffKind
+from temporal_runner.catalog import Catalog
+from temporal_runner.sources import EventSourceKind
+from tests.support import ROOT
+
+REFERENCE = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
+SPECS = {
+    name: function
+    for name, function in vars(hooks).items()
+    if hasattr(function, f"{hooks.PROJECT}_spec")
+}
+
+
+def code_blocks(text: str) -> list[str]:
+    return [dedent(block) for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+def test_there_are_hooks() -> None:
+    """What the tests below go through is not empty."""
+    assert SPECS.keys() == {"runner_event_sources", "runner_backoff_strategies"}
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_each_hook_is_documented(name: str) -> None:
+    """A hook without a section of its own in the reference is not finished."""
+    assert f"### `{name}`\n" in REFERENCE
+
+
+@pytest.mark.parametrize("name", plugin.__all__)
+def test_each_name_for_plugin_authors_is_documented(name: str) -> None:
+    """What plugin authors may import has a row in the reference."""
+    assert f"| `{name}` |" in REFERENCE
+
+
+@pytest.mark.parametrize("kind", [EventSourceKind, BackoffKind])
+def test_each_field_of_a_declaration_is_documented(kind: type[Any]) -> None:
+    """The reference has each field of the records that hooks yield."""
+    table = REFERENCE.split(f"| field of `{kind.__name__}` |")[1].split("\n\n")[0]
+    documented = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert documented == [field.name for field in fields(kind)]
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS.keys())
+def test_the_examples_work(spec: Callable[[], Any], tmp_path: Path) -> None:
+    """The example of each specification is a plugin, and the reference has the same one."""
+    (example,) = code_blocks(inspect.getdoc(spec) or "")
+    assert example in code_blocks(REFERENCE)
+    path = tmp_path / "example.py"
+    path.write_text(example, encoding="utf-8")
+    catalog = Catalog()
+    built_in = len(catalog.strategies.kinds)
+    catalog.add_file(path)
+    assert len(catalog.sources.kinds) + len(catalog.strategies.kinds) == built_in + 1
+
+
+def test_a_hook_takes_nothing_and_waits_for_nothing() -> None:
+    """Hooks declare: none has parameters, none is a coroutine."""
+    for spec in SPECS.values():
+        assert not inspect.signature(spec).parameters
+        assert not inspect.iscoroutinefunction(spec)
