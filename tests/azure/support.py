@@ -74,10 +74,9 @@ class Storage:
 
     def put(self, name: str, content: bytes = b"content") -> dict[str, Any]:
         """Write a blob, and return the event that Event Grid would have of it."""
-        blob = self.container.upload_blob(name, content, overwrite=True)
-        with blob:
-            properties = blob.get_blob_properties()
-            return event_grid(blob.url, properties.etag, properties.size)
+        with self.container.get_blob_client(name) as blob:
+            written = blob.upload_blob(content, overwrite=True)
+            return event_grid(blob.url, written["etag"], len(content))
 
     def send(self, *events: object) -> None:
         """Put a message into the queue as Event Grid does: one event, or an array of several."""

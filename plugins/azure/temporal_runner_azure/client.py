@@ -1,43 +1,32 @@
-"""The one module that speaks Azure's SDK: an account's queue, poison queue and container.
+"""The one module that speaks to Azure Storage: an account's queue, poison queue and container.
 
-Everything else sees messages, blobs and the errors of `temporal_runner.plugin`. The SDK's own
-retries are off where the runner retries already, and short elsewhere.
+How to sign in with Entra ID is identity.py's. Everything else sees messages, blobs and the errors
+of `temporal_runner.plugin`. The SDK's own retries are off where the runner retries already, and
+short elsewhere.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from azure.core.credentials import (
-    AccessToken,
-    AccessTokenInfo,
-    AzureNamedKeyCredential,
-    AzureSasCredential,
-    TokenRequestOptions,
-)
+from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
-    ClientAuthenticationError,
     HttpResponseError,
     ResourceNotFoundError,
-)
-from azure.identity.aio import (
-    DefaultAzureCredential,
-    ManagedIdentityCredential,
-    WorkloadIdentityCredential,
 )
 from azure.storage.blob.aio import ContainerClient
 from azure.storage.queue.aio import QueueClient
 
 from temporal_runner.plugin import PermanentError, TransientError
 from temporal_runner_azure.config import AzureOptions
+from temporal_runner_azure.identity import SharedToken, shared_token
 
 # At INFO the SDK logs every request.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -53,7 +42,6 @@ _RETRIES: dict[str, Any] = {
     "increment_base": 2,
     "random_jitter_range": 0,
 }
-_WRONG_SECRETS = {"AuthenticationFailed", "InvalidAuthenticationInfo", "AccountIsDisabled"}
 
 
 class MessageGone(Exception):
@@ -111,7 +99,7 @@ class AzureClient:
 
     def __init__(self, options: AzureOptions) -> None:
         self._options = options
-        self._credential: _SharedToken | None = None
+        self._token: SharedToken | None = None
         self._queue: QueueClient | None = None
         self._poison: QueueClient | None = None
         self._container: ContainerClient | None = None
@@ -141,9 +129,9 @@ class AzureClient:
         for client in (self._queue, self._poison, self._container):
             if client is not None:
                 await client.close()
-        if self._credential is not None:
-            credential, self._credential = self._credential, None
-            await credential.release()
+        if self._token is not None:
+            token, self._token = self._token, None
+            await token.release()
 
     @property
     def container_url(self) -> str:
@@ -266,111 +254,16 @@ class AzureClient:
     def _endpoint(self, service: str) -> str:
         return f"https://{self._options.account}.{service}.{self._options.endpoint_suffix}"
 
-    def _sign_in(self) -> AzureSasCredential | AzureNamedKeyCredential | _SharedToken:
+    def _sign_in(self) -> AzureSasCredential | AzureNamedKeyCredential | SharedToken:
         options = self._options
         if options.sas is not None:
             return AzureSasCredential(options.sas.reveal())
         if options.account_key is not None:
             assert options.account is not None
             return AzureNamedKeyCredential(options.account, options.account_key.reveal())
-        if self._credential is None:
-            self._credential = shared_token(options)
-        return self._credential
-
-
-@dataclass(slots=True)
-class _SharedToken:
-    """An Entra ID credential that all listeners of one identity share, with its token cache.
-
-    It is closed with its last user. No token may take longer than `timeout` seconds: the SDK's own
-    search for a metadata service has no such bound.
-    """
-
-    key: tuple[object, ...]
-    credential: Any
-    timeout: float
-    users: int = field(default=0)
-
-    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
-        """As the SDK asks for it."""
-        token: AccessToken = await self._bounded(self.credential.get_token(*scopes, **options))
-        return token
-
-    async def get_token_info(
-        self, *scopes: str, options: TokenRequestOptions | None = None
-    ) -> AccessTokenInfo:
-        """As the SDK asks for it."""
-        token: AccessTokenInfo = await self._bounded(
-            self.credential.get_token_info(*scopes, options=options)
-        )
-        return token
-
-    async def _bounded(self, request: Any) -> Any:
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await request
-        except TimeoutError:
-            raise ClientAuthenticationError(f"no token within {self.timeout:g}s") from None
-
-    async def close(self) -> None:
-        """The clients do not own it: see `release`."""
-
-    async def release(self) -> None:
-        """One user less."""
-        self.users -= 1
-        if not self.users:
-            del _shared_tokens[self.key]
-            await self.credential.close()
-
-    async def __aenter__(self) -> _SharedToken:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        return None
-
-
-_shared_tokens: dict[tuple[object, ...], _SharedToken] = {}
-
-
-def shared_token(options: AzureOptions) -> _SharedToken:
-    """The credential of an identity: the same object for all who use it on this event loop.
-
-    Raises:
-        PermanentError: The environment lacks what the identity needs.
-    """
-    key = (
-        id(asyncio.get_running_loop()),
-        options.identity,
-        options.client_id,
-        options.tenant_id,
-        options.token_timeout,
-    )
-    if key not in _shared_tokens:
-        _shared_tokens[key] = _SharedToken(
-            key, _credential(options), options.token_timeout.total_seconds()
-        )
-    shared = _shared_tokens[key]
-    shared.users += 1
-    return shared
-
-
-def _credential(options: AzureOptions) -> Any:
-    try:
-        match options.identity:
-            case "managed":
-                return ManagedIdentityCredential(client_id=options.client_id)
-            case "workload":
-                return WorkloadIdentityCredential(
-                    client_id=options.client_id, tenant_id=options.tenant_id
-                )
-        if options.client_id is None:
-            return DefaultAzureCredential()
-        return DefaultAzureCredential(managed_identity_client_id=options.client_id)
-    except ValueError as error:
-        raise PermanentError(
-            f"the {options.identity} identity cannot be used: {error}",
-            next_step="run where that identity is provided, or give connection_string or sas",
-        ) from None
+        if self._token is None:
+            self._token = shared_token(options)
+        return self._token
 
 
 @contextmanager
@@ -399,10 +292,11 @@ def _of_answer(error: HttpResponseError, refusal_is_final: bool) -> Exception:
             return TransientError(f"{_line(error)} Create it, or mend its name in the config.")
     if error.status_code == 413:
         return MessageTooLarge(_line(error))
-    if refusal_is_final and code in _WRONG_SECRETS:
+    if refusal_is_final and error.status_code in (401, 403):
         return PermanentError(
             f"Azure refuses the sign-in: {_line(error)}",
-            next_step="look whether the key or the signature is the account's, and still valid",
+            next_step="look whether the key or the signature is the account's and still valid, and "
+            "whether the account's firewall lets this machine in",
         )
     # Entra ID's refusals may pass: a role is effective only minutes after it is assigned.
     after = getattr(error.response, "headers", {}).get("Retry-After", "")
