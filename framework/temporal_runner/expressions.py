@@ -24,7 +24,7 @@ _HABITS = (
     (re.compile(r"\band\b|[^&]&[^&]"), "&& for and"),
     (re.compile(r"\bor\b|[^|]\|[^|]"), "|| for or"),
     (re.compile(r"\bnot\b"), "! for not"),
-    (re.compile(r"[^=!<>]=[^=]"), "== for equal"),
+    (re.compile(r"(?<![=!<>])=(?!=)"), "== for equal"),
 )
 _ATTRIBUTES = frozenset(["id", "source", "type", "subject", "time", "data", "datacontenttype"])
 # Types may stand in an expression by name: `type(event.data) == string`.

@@ -25,7 +25,7 @@ from temporalio.worker import Plugin as WorkerPlugin
 
 from temporal_runner import definitions
 from temporal_runner.backoff import Backoff, Timing
-from temporal_runner.catalog import Catalog, resolve
+from temporal_runner.catalog import Catalog
 from temporal_runner.config.check import check
 from temporal_runner.config.connections import ConnectionSettings, DevServerSettings
 from temporal_runner.config.load import LoadedConfig
@@ -41,6 +41,7 @@ from temporal_runner.config.report import ConfigError, Problem, Spot, in_order
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.definitions import DefinitionError
 from temporal_runner.errors import PluginError, UsageError
+from temporal_runner.retry import DEFAULT as DEFAULT_RETRY
 from temporal_runner.retry import RetryOptions
 from temporal_runner.routing import Route
 from temporal_runner.sources import BuildSource, EventSourceKind
@@ -280,11 +281,10 @@ class _Planner:
         options_loc = options_loc or (*loc, "options")
         try:
             kind = self._catalog.strategies.get(settings.strategy)
-            build = resolve(kind.build)
+            build = self._catalog.strategies.build(settings.strategy)
         except PluginError as error:
             self._loaded.problem((*loc, "strategy"), str(error))
-            kind = self._catalog.strategies.get("exponential")
-            build = resolve(kind.build)
+            return DEFAULT_RETRY  # the rest can still be checked
         options = self._checked(kind.options, options_loc)
         jitter = settings.jitter or kind.jitter
         return retry_options(settings, Backoff(kind.name, build, timing, options, jitter))
@@ -379,11 +379,11 @@ class _Planner:
         routes = self._routes(settings, connection, name, loc)
         try:
             kind = self._catalog.sources.get(settings.source)
-            build = resolve(kind.build)
+            options = self._checked(kind.options, (*loc, "options"))
+            build = self._catalog.sources.build(settings.source)
         except PluginError as error:
             self._loaded.problem((*loc, "source"), str(error))
             return None
-        options = self._checked(kind.options, (*loc, "options"))
         if len(self._loaded.problems) > before:
             return None
         self._claim(kind, options, name)

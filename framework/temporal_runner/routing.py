@@ -269,8 +269,7 @@ def event_key(event: Event) -> str:
 
     CloudEvents makes `source` and `id` together unique; either alone may repeat.
     """
-    digest = hashlib.sha256(event.source.encode()).hexdigest()[:8]
-    return f"{event.id}-{digest}"
+    return f"{event.id}-{_digest(event.source)[:8]}"
 
 
 def derived_id(listener: str, event: Event) -> str:
@@ -278,8 +277,14 @@ def derived_id(listener: str, event: Event) -> str:
     derived = f"{listener}-{event_key(event)}"
     if len(derived) <= _LONGEST_DERIVED_ID:
         return derived
-    digest = hashlib.sha256(f"{event.source}\0{event.id}".encode()).hexdigest()
+    # The length keeps a source's end from being taken for an ID's beginning.
+    digest = _digest(f"{len(event.source)}:{event.source}{event.id}")
     return f"{listener[:100]}-{digest}"
+
+
+def _digest(text: str) -> str:
+    # A JSON body may hold halves of characters: they are no reason to fail here.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _typed(value: Any) -> tuple[str | None, Any]:

@@ -80,7 +80,7 @@ def check(
         locs.append(steps or tuple(details["loc"]))
         misspelt = details["type"] == "missing" and (*steps, details["loc"][-1]) in meant.values()
         if not node.bad and not misspelt:
-            problems.append(_problem(model, node, steps, details, base, meant))
+            problems.append(_problem(model, tree, node, steps, details, base, meant))
     return None, problems, locs
 
 
@@ -90,7 +90,8 @@ def _meant_keys(model: type[BaseModel], tree: Node, errors: list[Any]) -> dict[L
     for details in errors:
         if details["type"] == "extra_forbidden":
             _, steps = tree.follow(details["loc"])
-            known = list(_known_keys(model, steps[:-1]))
+            written = _keys(tree, steps[:-1])
+            known = [key for key in _known_keys(model, tree, steps) if key not in written]
             for near in get_close_matches(str(details["loc"][-1]), known, n=1):
                 meant[steps] = (*steps[:-1], near)
     return meant
@@ -129,6 +130,7 @@ def _one_a_place(tree: Node, errors: list[Any]) -> Iterator[Any]:
 
 def _problem(
     model: type[BaseModel],
+    tree: Node,
     node: Node,
     steps: Loc,
     details: Any,
@@ -140,7 +142,7 @@ def _problem(
         if steps in meant:
             hint = f"did you mean {meant[steps][-1]}?"
         else:
-            known = sorted(set(_known_keys(model, steps[:-1])))
+            known = sorted(set(_known_keys(model, tree, steps)))
             hint = f"known are {', '.join(known)}" if known else "there are none here"
         message = f"unknown option; {hint}"
         return Problem(node.key or node.spot, dotted(base + steps), message, key_only=True)
@@ -217,8 +219,14 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema()
 
 
-def _known_keys(model: type[BaseModel], steps: Loc) -> Iterator[str]:
-    """The keys that the model knows for the mapping at these steps."""
+def _keys(tree: Node, steps: Loc) -> dict[str, Node]:
+    """What is written in the mapping at these steps."""
+    node, _ = tree.follow(steps)
+    return node.value if isinstance(node.value, dict) else {}
+
+
+def _known_keys(model: type[BaseModel], tree: Node, unknown: Loc) -> Iterator[str]:
+    """The keys that the model knows beside an unknown one."""
     schema = _schema(model)
     definitions = schema.get("$defs", {})
 
@@ -231,7 +239,7 @@ def _known_keys(model: type[BaseModel], steps: Loc) -> Iterator[str]:
                 yield from branches(member)
 
     parts = [schema]
-    for step in steps:
+    for step in unknown[:-1]:
         below = []
         for part in (branch for one in parts for branch in branches(one)):
             if isinstance(step, int):
@@ -241,6 +249,20 @@ def _known_keys(model: type[BaseModel], steps: Loc) -> Iterator[str]:
             else:
                 below.append(part.get("additionalProperties"))
         parts = [part for part in below if isinstance(part, dict)]
-    for part in parts:
-        for branch in branches(part):
-            yield from branch.get("properties", {})
+    written = _keys(tree, unknown[:-1])
+    members = [branch for part in parts for branch in branches(part) if "properties" in branch]
+    for branch in [one for one in members if _fits(one, written, unknown[-1])] or members:
+        yield from branch["properties"]
+
+
+def _fits(branch: dict[str, Any], written: dict[str, Node], unknown: int | str) -> bool:
+    """Whether it is this member of a union that finds a key unknown in what is written."""
+    properties = branch["properties"]
+    return (
+        unknown not in properties
+        and written.keys() >= set(branch.get("required", ()))
+        and all(
+            "const" not in known or key not in written or written[key].value == known["const"]
+            for key, known in properties.items()
+        )
+    )

@@ -147,6 +147,8 @@ def compose(text: str, file: Path, problems: list[Problem]) -> Node | None:
         root = yaml.compose(text, Loader=Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
+        if error.context_mark and "unexpected end" in str(error.problem):
+            mark = error.context_mark  # a quote that is never closed: show where it opens
         spot = Spot(file, mark.line + 1, mark.column + 1) if mark else Spot(file, 1, 1)
         context = f"{error.context}: " if error.context else ""
         hint = "; YAML is indented with spaces, not tabs" if _at_tab(text, mark) else ""

@@ -22,7 +22,7 @@ _SENSITIVE = (
 )
 _SECRET_NAME = re.compile(_SENSITIVE, re.IGNORECASE)
 _SECRET_ENTRY = re.compile(
-    rf"(?:{_SENSITIVE})[\w.-]*['\"]?\s*:(?:\s+(?P<value>\S.*))?$", re.IGNORECASE
+    rf"(?:{_SENSITIVE})[\w.-]*['\"]?\s*:(?:\s+(?P<value>\S.*)|\s*)$", re.IGNORECASE
 )
 _VARIABLE = r"['\"]?\$\{\w+(?::?\?[^{}]*)?\}['\"]?"
 _REFERENCE = r"\{\s*from_(?:env|file)\s*:[^,{}]*\}"

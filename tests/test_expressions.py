@@ -1,0 +1,197 @@
+"""CEL over an event: native types, and errors when the plan is made rather than at midnight."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from temporal_runner.events import Event
+from temporal_runner.expressions import (
+    Expression,
+    ExpressionError,
+    ExpressionSyntaxError,
+    Scope,
+    Template,
+)
+
+DATA = {
+    "n": 3,
+    "f": 1.5,
+    "yes": True,
+    "nothing": None,
+    "text": "Hello World",
+    "list": [1, {"deep": ["x"]}],
+    "big": 2**80,
+    "odd-name": "dash",
+    "package": "reserved",
+}
+
+
+def scope(data: Any = DATA, **attributes: Any) -> Scope:
+    return Scope(Event(**{"id": "e-1", "source": "/s", "type": "T", "data": data, **attributes}))
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("event.data.n", 3), ("event.data.n + 1", 4), ("event.data.f * 2.0", 3.0),
+        ("event.data.yes", True), ("!event.data.yes", False), ("event.data.nothing", None),
+        ("event.data.list", [1, {"deep": ["x"]}]), ("event.data.list[1].deep[0]", "x"),
+        ("{'a': event.data.list}", {"a": [1, {"deep": ["x"]}]}), ("event.data['odd-name']", "dash"),
+        ("event.data.big", 2**80), ("event.data.package", "reserved"),
+        ("event.data.package == 'reserved'", True),
+        ("event.data.text.replace('World', 'CEL')", "Hello CEL"),
+        ("event.data.text.lowerAscii()", "hello world"), ("event.data.text.size()", 11),
+        ("math.abs(-3)", 3), ("base64.encode('abc')", "YWJj"),
+        ("event.data.text.split(' ')[0]", "Hello"),
+        ("event.data.list.exists(item, item == 1)", True), ("[1, 2].map(x, x * 2)", [2, 4]),
+        ("[[1], [2]].exists(a, a.exists(b, b == 2))", True),
+        ("type(event.data.n) == int", True), ("string(event.data.n) + '!'", "3!"),
+        ("has(event.data.missing)", False),
+        ("has(event.data.missing) && event.data.missing", False),
+        ("event.data.n > 2 ? 'many' : 'few'", "many"), ("'n' in event.data", True),
+        ("event.id + event.source + event.type", "e-1/sT"),
+    ],
+)  # fmt: skip
+def test_values_keep_their_types(source: str, value: Any) -> None:
+    """An expression's value is a plain Python value of the type that the event or CEL gave it."""
+    found = Expression(source).evaluate(scope())
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_attributes_of_the_event() -> None:
+    """Time, subject and extensions are there where the event has them."""
+    time = datetime(2026, 1, 2, tzinfo=UTC)
+    at = scope(time=time, subject="a.pdf", extensions={"traceparent": "00-1"})
+    assert Expression("event.time").evaluate(at) == "2026-01-02T00:00:00+00:00"
+    assert Expression("event.subject").evaluate(at) == "a.pdf"
+    assert Expression("event.traceparent").evaluate(at) == "00-1"
+    with pytest.raises(ExpressionError, match="the event has no 'subject' there"):
+        Expression("event.subject").evaluate(scope())
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("event.data.missing", "event.data.missing: the event has no 'missing' there"),
+        ("event.data.missing == 1", "event.data.missing == 1: the event has no 'missing' there"),
+        ("event.data.n.deeper", "event.data.n.deeper: the event has no 'deeper' there"),
+        ("event.data.n > 'x'", "event.data.n > 'x': No such overload"),
+        ("1 / 0", "1 / 0: division by zero"),
+        ("event.data.list[9]", "event.data.list[9]: index out of bounds: 9"),
+        ("event.data.text.matches('(')", "event.data.text.matches('('): Function 'matches' error"),
+        ("9223372036854775807 + event.data.n", "9223372036854775807 + event.data.n: "),
+    ],
+)
+def test_what_cannot_be_evaluated_says_why(source: str, message: str) -> None:
+    """A missing field or a wrong type is an error in one line that names the expression."""
+    with pytest.raises(ExpressionError) as caught:
+        Expression(source).evaluate(scope())
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("data", ["\ud800", {"deep": ["\udfff"]}, {1, 2}, {"o": object()}])
+def test_data_that_cel_cannot_take(data: Any) -> None:
+    """Half a character in a JSON body, or a foreign object, fails the expression, nothing else."""
+    with pytest.raises(ExpressionError, match="Failed to convert"):
+        Expression("event.type == 'T'").evaluate(scope(data))
+    assert Expression("event.data").evaluate(scope(data)) is data
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "the expression is empty"),
+        ("  ", "the expression is empty"),
+        ("event..x", "no viable alternative at input '..' (at its character 7)"),
+        ("event.n ==", "mismatched input its end (at its character 11)"),
+        ("event.n = 1", "at: '= ' (at its character 9); CEL writes == for equal"),
+        ("event.a == 1 and true", "input 'and' (at its character 14); CEL writes && for and"),
+        ("event.a == ' and ' or true", "'or' (at its character 20); CEL writes || for or"),
+        ("not event.a", "input 'event' (at its character 5); CEL writes ! for not"),
+        ("evnt.data", "unknown name 'evnt'; there is only `event`"),
+        ("data.n == 1", "unknown name 'data'; did you mean event.data?"),
+        ("event.n == 1 || y == 2", "unknown name 'y'; there is only `event`"),
+        ("starts_with(event.id)", "unknown function 'starts_with'; did you mean startsWith?"),
+        ("event.id.frobnicate()", "unknown function 'frobnicate'"),
+        ("math.cube(3)", "unknown name 'math'; there is only `event`"),
+    ],
+)  # fmt: skip
+def test_what_is_no_expression_is_found_at_plan_time(source: str, message: str) -> None:
+    """Wrong syntax and unknown names are found without an event, with a hint where one is known."""
+    with pytest.raises(ExpressionSyntaxError) as caught:
+        Expression(source)
+    assert str(caught.value).endswith(message)
+
+
+def test_a_filter_is_true_or_false() -> None:
+    """A filter that gives anything else is an error, not a guess."""
+    assert Expression("event.data.n == 3").is_true(scope())
+    assert not Expression("event.data.n == 4").is_true(scope())
+    for source in ("event.data.n", "event.data.nothing", "event.data.text", "1 + 1"):
+        with pytest.raises(ExpressionError, match="not true or false"):
+            Expression(source).is_true(scope())
+
+
+# Templates. ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("plain", "plain"), (5, 5), (None, None), ("", ""), ("}} {{", "}} {{"),
+        ("${{ event.data }}", DATA), (" ${{ event.data.n }} ", 3), ("${{event.data.yes}}", True),
+        ("n-${{ event.data.n }}-${{ event.data.f }}", "n-3-1.5"),
+        ("${{ event.data.yes }}${{ event.data.yes }}", "truetrue"),
+        ("big ${{ event.data.big }}", f"big {2**80}"),
+        ({"a": ["${{ event.data.n }}", {"b": "x${{ event.id }}"}]}, {"a": [3, {"b": "xe-1"}]}),
+        ("${{ {'a': {'b': 1}} }}", {"a": {"b": 1}}), ("${{ '}}' + '{' }}", "}}{"),
+        ("${{ {'a': 1} }}", {"a": 1}),
+        ("a ${{ \"}}\" }} b", "a }} b"), ("$ {{ x }}", "$ {{ x }}"),
+        ({"${{ event.id }}": 1}, {"${{ event.id }}": 1}),
+    ],
+)  # fmt: skip
+def test_templates(written: Any, value: Any) -> None:
+    """One expression keeps its type; within a text it is text; structures are kept."""
+    rendered = Template(written).render(scope())
+    assert rendered == value
+    assert type(rendered) is type(value)
+
+
+@pytest.mark.parametrize("source", ["event.data.list", "event.data.nothing", "event.data"])
+def test_only_plain_values_go_into_a_text(source: str) -> None:
+    """A list, a map or null within a text is an error, not its Python spelling."""
+    with pytest.raises(ExpressionError, match="does not fit into a text"):
+        Template(f"x-${{{{ {source} }}}}").render(scope())
+
+
+@pytest.mark.parametrize(
+    ("written", "loc", "message"),
+    [
+        ("a ${{ event.id", (), "${{ without its closing }}"),
+        ("${{ }}", (), "the expression is empty"),
+        ({"a": [1, {"b": "${{ nope }}"}]}, ("a", 1, "b"), "unknown name 'nope'"),
+        (["ok", "${{ event.id == }}"], (1,), "not a CEL expression"),
+    ],
+)
+def test_wrong_templates_say_where(written: Any, loc: tuple[int | str, ...], message: str) -> None:
+    """Deep in a structure, the wrong text is found by its keys and indexes."""
+    with pytest.raises(ExpressionSyntaxError, match=message.replace("$", r"\$")) as caught:
+        Template(written)
+    assert caught.value.loc == loc
+
+
+def test_cel_is_loaded_only_by_what_needs_it() -> None:
+    """A config with plain paths alone does not pay for importing the CEL library."""
+    code = (
+        "import sys; from temporal_runner.expressions import Template;"
+        "Template({'a': '${{ event.data.x }}-${{ event.id }}'}); assert 'cel' not in sys.modules;"
+        "Template('${{ event.id + event.id }}'); assert 'cel' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,230 @@
+"""Event to action: the first route that wants it, every expression resolved, no network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+
+from temporal_runner.config.routes import Route as RouteSection
+from temporal_runner.events import Event
+from temporal_runner.routing import Route, derived_id, event_key, route
+
+SECTION: TypeAdapter[Any] = TypeAdapter(RouteSection)
+
+
+def routes(*sections: dict[str, Any]) -> list[Route]:
+    """Compiled routes of a listener called `shop`."""
+    compiled = [
+        Route(SECTION.validate_json(json.dumps(section)), index, "shop", "")
+        for index, section in enumerate(sections)
+    ]
+    assert [one.problems for one in compiled] == [[] for _ in compiled]
+    return compiled
+
+
+def event(**attributes: Any) -> Event:
+    return Event(**{"id": "e-1", "source": "/s", "type": "order", "data": {"n": 1}, **attributes})
+
+
+def start(workflow: str, **more: Any) -> dict[str, Any]:
+    return {"start": workflow, "task_queue": "q", **more}
+
+
+def test_the_first_match_wins() -> None:
+    """Routes are tried in order; those after the one that is taken are not asked."""
+    table = routes(
+        start("Never", when="event.type == 'other'"),
+        start("First", when="event.data.n == 1"),
+        start("Second"),
+    )
+    decision = route(table, event())
+    assert decision.action is not None
+    assert decision.action.name == "First"
+    assert [(verdict.route, verdict.matched) for verdict in decision.verdicts] == [
+        ("routes[0] start Never", False),
+        ("routes[1] start First", True),
+    ]
+    assert decision.errors == []
+
+
+def test_no_route_wants_it() -> None:
+    """An event that matches nothing has no action and no error."""
+    decision = route(routes(start("X", when="false")), event())
+    assert decision.action is None
+    assert decision.errors == []
+
+
+def test_a_filter_that_fails_is_reported_and_the_others_are_tried() -> None:
+    """A filter that cannot be evaluated is neither true nor silently false."""
+    table = routes(
+        start("A", when="event.data.missing == 1"),
+        start("B", when="event.data.n"),
+        start("C", when="event.data.n == 1"),
+    )
+    decision = route(table, event())
+    assert decision.action is not None
+    assert decision.action.name == "C"
+    assert decision.errors == [
+        "routes[0] start A: when: event.data.missing == 1: the event has no 'missing' there",
+        "routes[1] start B: when: event.data.n: is int, not true or false",
+    ]
+
+
+def test_an_action_that_fails_ends_the_search() -> None:
+    """An event whose route cannot say what to do is not handed to a route further down."""
+    table = routes(start("A", args=["${{ event.data.missing }}"]), start("B"))
+    decision = route(table, event())
+    assert decision.action is None
+    assert decision.errors == [
+        "routes[0] start A: event.data.missing: the event has no 'missing' there"
+    ]
+
+
+def test_a_filter_may_stand_in_braces() -> None:
+    """`when: ${{ … }}` is the same as without the braces."""
+    assert route(routes(start("A", when=" ${{ event.data.n == 1 }} ")), event()).action
+
+
+# IDs. ---------------------------------------------------------------------------------------------
+
+
+def test_ids_derive_from_the_event() -> None:
+    """The same event gives the same ID; another source, ID or listener gives another."""
+    ids = [
+        derived_id("shop", event()),
+        derived_id("shop", event(source="/other")),
+        derived_id("shop", event(id="e-2")),
+        derived_id("other", event()),
+    ]
+    assert len(set(ids)) == 4
+    assert derived_id("shop", event(data="else", subject="else", type="else")) == ids[0]
+    assert ids[0].startswith("shop-e-1-")
+    action = route(routes(start("A")), event()).action
+    assert action is not None
+    assert action.id == ids[0]
+
+
+def test_long_ids_stay_different_and_short() -> None:
+    """An event ID of any length gives an ID that Temporal takes, and no two give the same."""
+    long = "x" * 5000
+    first = derived_id("shop", event(id=long + "1"))
+    second = derived_id("shop", event(id=long + "2"))
+    third = derived_id("shop", event(id=long + "1", source="/other"))
+    assert len({first, second, third}) == 3
+    assert max(map(len, (first, second, third))) <= 250
+    assert len(derived_id("l" * 900, event(id=long))) <= 250
+
+
+def test_keys_do_not_run_into_one_another() -> None:
+    """Neither a source nor an ID can be made to look like the other's part."""
+    assert event_key(event(id="a-b", source="c")) != event_key(event(id="a", source="b-c"))
+    one, other = event(id="\0" + "x" * 300, source="a"), event(id="x" * 300, source="a\0")
+    assert derived_id("shop", one) != derived_id("shop", other)
+    assert derived_id("shop", event(id="\ud800")) != derived_id("shop", event(id="\udfff"))
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [("order-${{ event.data.n }}", "order-1"), ("${{ event.data.n }}", "1"), ("fixed", "fixed")],
+)
+def test_ids_that_a_route_gives(written: str, found: str) -> None:
+    """An ID may be a text with expressions in it, or a number."""
+    action = route(routes(start("A", id=written)), event()).action
+    assert action is not None
+    assert action.id == found
+
+
+@pytest.mark.parametrize("value", [None, "", True, 1.5, {"a": 1}, ["x"]])
+def test_what_is_no_id(value: object) -> None:
+    """An ID that resolves to nothing usable is an error and no workflow called None."""
+    decision = route(routes(start("A", id="${{ event.data }}")), event(data=value))
+    assert decision.action is None
+    assert "which is no ID" in decision.errors[0]
+
+
+def test_ids_that_are_too_long() -> None:
+    """An ID over Temporal's limit is an error here and no endless retry there."""
+    decision = route(routes(start("A", id="${{ event.data }}")), event(data="x" * 1001))
+    assert decision.errors == ["routes[0] start A: id: longer than Temporal's 1000 characters"]
+
+
+# The six actions. ---------------------------------------------------------------------------------
+
+ARGS = ["${{ event.data }}", 5]
+
+
+def test_start() -> None:
+    """A start has its arguments, memo, search attributes and priority resolved."""
+    section = start(
+        "Order",
+        args=ARGS,
+        memo={"n": "${{ event.data.n }}"},
+        search_attributes={
+            "Customer": "c-${{ event.data.n }}",
+            "Amount": {"type": "Double", "value": "${{ event.data.n }}"},
+        },
+        priority={"priority_key": 1, "fairness_key": "t-${{ event.data.n }}"},
+        on_duplicate={"signal": "again", "args": ["${{ event.id }}"]},
+    )
+    action = route(routes(section), event()).action
+    assert action is not None
+    assert (action.kind, action.name, action.listener) == ("start", "Order", "shop")
+    assert action.start is not None
+    assert action.start.workflow == "Order"
+    assert action.start.task_queue == "q"
+    assert action.start.args == [{"n": 1}, 5]
+    assert action.start.memo == {"n": 1}
+    assert action.start.search_attributes == {"Customer": (None, "c-1"), "Amount": ("Double", 1)}
+    assert action.fairness_key == "t-1"
+    assert action.duplicate_args == ["e-1"]
+
+
+@pytest.mark.parametrize("kind", ["signal", "update"])
+def test_signal_and_update(kind: str) -> None:
+    """A signal or an update goes to a workflow that runs, and starts none."""
+    action = route(routes({kind: "go", "id": "w", "args": ARGS}), event()).action
+    assert action is not None
+    assert (action.kind, action.name, action.id) == (kind, "go", "w")
+    assert action.args == [{"n": 1}, 5]
+    assert action.start is None
+
+
+@pytest.mark.parametrize("kind", ["signal_with_start", "update_with_start"])
+def test_with_start(kind: str) -> None:
+    """With start, `args` belong to the signal or update and `start_args` to the workflow."""
+    section = {kind: "go", "id": "w", "workflow": "Order", "task_queue": "q", "args": ARGS,
+               "start_args": ["${{ event.id }}"]}  # fmt: skip
+    action = route(routes(section), event()).action
+    assert action is not None
+    assert (action.kind, action.name, action.id) == (kind, "go", "w")
+    assert action.args == [{"n": 1}, 5]
+    assert action.start is not None
+    assert action.start.workflow == "Order"
+    assert action.start.args == ["e-1"]
+
+
+def test_start_activity() -> None:
+    """A standalone activity has its ID derived like a workflow's."""
+    section = {"start_activity": "ship", "task_queue": "q", "start_to_close_timeout": "5s",
+               "args": ARGS}  # fmt: skip
+    action = route(routes(section), event()).action
+    assert action is not None
+    assert (action.kind, action.name) == ("start_activity", "ship")
+    assert action.id == derived_id("shop", event())
+    assert action.args == [{"n": 1}, 5]
+    assert action.start is None
+
+
+def test_every_wrong_expression_of_a_route_is_found() -> None:
+    """Compiling a route goes on after an error, so that all are reported at once."""
+    section = start("A", when="x", id="${{ y }}", args=["ok", "${{ z }}"], memo={"m": "${{ w }}"})
+    one = Route(SECTION.validate_json(json.dumps(section)), 0, "shop", "")
+    assert [(loc, message.split(";")[0]) for loc, message in one.problems] == [
+        (("when",), "unknown name 'x'"),
+        (("id",), "unknown name 'y'"),
+        (("args", 1), "unknown name 'z'"),
+        (("memo", "m"), "unknown name 'w'"),
+    ]
