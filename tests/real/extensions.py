@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +14,7 @@ from temporalio.client import OutboundInterceptor, StartWorkflowInput, WorkflowH
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
 from temporalio.plugin import SimplePlugin
-from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
 seen: list[str] = []
 
@@ -70,3 +73,24 @@ class Counter:
 
 class ExpectedError(Exception):
     """Fails a workflow, not its task."""
+
+
+class Dying(SimplePlugin):
+    """Lets a worker die as often as DEATHS says: before it begins, or a second after, in turn."""
+
+    def __init__(self) -> None:
+        super().__init__("tests.dying")
+        self._deaths = int(os.environ.get("DEATHS", "0"))
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:  # noqa: A002
+        if self._deaths > 0 and self._deaths % 2 == 0:
+            self._deaths -= 1
+            raise RuntimeError("the worker could not begin")
+        working = asyncio.ensure_future(next(worker))
+        if self._deaths > 0:
+            self._deaths -= 1
+            await asyncio.wait({working}, timeout=1)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            raise RuntimeError("the worker lost its poller")
+        await working

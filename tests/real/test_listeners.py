@@ -138,7 +138,6 @@ async def test_while_temporal_is_away_nothing_is_pulled_and_what_is_in_hand_is_h
     system.store.put("held too", kind="start")
     await system.until(lambda: system.store.in_hand == 2)
     system.store.put("not pulled", kind="start")
-    await asyncio.sleep(0.2)
     assert not system.store.receiving
     assert system.store.waiting.qsize() == 1
     assert system.store.settled == []

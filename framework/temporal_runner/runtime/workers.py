@@ -126,10 +126,7 @@ class WorkerComponent:
             raise
         finally:
             self.ready = False
-            # Both, and in this order: a task that is only cancelled can keep the process alive.
-            await worker.shutdown()
-            with contextlib.suppress(Exception):
-                await running
+            await _shut_down(worker, running)
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _make_executor(self) -> Executor:
@@ -194,6 +191,19 @@ class WorkerComponent:
             poller.identity == self.identity and poller.last_access_time.seconds >= oldest
             for poller in answer.pollers
         )
+
+
+async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
+    """Stop a worker, whatever state it is in.
+
+    A run task that is merely cancelled can keep the process alive; and `shutdown` of a worker that
+    failed before it began would never return.
+    """
+    stopping = asyncio.create_task(worker.shutdown())
+    await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
+    with contextlib.suppress(Exception):
+        await running
+    stopping.cancel()
 
 
 def worker_arguments(plan: WorkerPlan, executor: Executor) -> dict[str, Any]:
