@@ -153,7 +153,8 @@ def test_extensions_and_executors(write_config: WriteConfig) -> None:
         ("{signal_with_start: s, id: i, workflow: X, task_queue: orders}", "X,",
          ("warning: listeners.l.routes[0].workflow: no worker of the task queue 'orders' has the"
          " workflow 'X'")),
-        ("{start_activity: ship_ordr, task_queue: orders, start_to_close_timeout: 1s}", "ship_ordr,",
+        ("{start_activity: ship_ordr, task_queue: orders, start_to_close_timeout: 1s}",
+         "ship_ordr,",
          ("warning: listeners.l.routes[0].start_activity: no worker of the task queue 'orders' has"
          " the activity 'ship_ordr'; did you mean ship_order?")),
         ("{start: Elsewhere}", "{start: E",
