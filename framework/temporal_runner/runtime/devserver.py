@@ -68,10 +68,11 @@ class DevServer:
         """Run the server until cancelled, then stop it.
 
         Raises:
-            PermanentError: There is no `temporal` binary.
+            PermanentError: There is no `temporal` binary, or its port is taken.
             RuntimeError: The server ended by itself.
         """
         command = self._command()
+        await self._refuse_taken_port()
         database = self._settings.database_path
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,19 @@ class DevServer:
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
+
+    async def _refuse_taken_port(self) -> None:
+        """Else the runner would work with whatever answers there, as if it were its own."""
+        try:
+            _, writer = await asyncio.open_connection(self._host, self._port)
+        except OSError:
+            return
+        writer.close()
+        raise PermanentError(
+            f"temporal.dev_server: something listens at {self._host}:{self._port} already",
+            next_step="stop it, set another temporal.address, or remove dev_server to use what is"
+            " there",
+        )
 
     def _command(self) -> list[str]:
         settings = self._settings
