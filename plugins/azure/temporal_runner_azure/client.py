@@ -18,6 +18,7 @@ from typing import Any
 from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
+    ClientAuthenticationError,
     HttpResponseError,
     ResourceNotFoundError,
 )
@@ -292,7 +293,8 @@ def _of_answer(error: HttpResponseError, refusal_is_final: bool) -> Exception:
             return TransientError(f"{_line(error)} Create it, or mend its name in the config.")
     if error.status_code == 413:
         return MessageTooLarge(_line(error))
-    if refusal_is_final and error.status_code in (401, 403):
+    refused = isinstance(error, ClientAuthenticationError) or error.status_code in (401, 403)
+    if refusal_is_final and refused:
         return PermanentError(
             f"Azure refuses the sign-in: {_line(error)}",
             next_step="look whether the key or the signature is the account's and still valid, and "
@@ -304,8 +306,14 @@ def _of_answer(error: HttpResponseError, refusal_is_final: bool) -> Exception:
 
 
 def _line(error: AzureError) -> str:
-    """The first line: what follows it are request IDs, and in some cases the string to sign."""
-    return (error.message or type(error).__name__).strip().splitlines()[0]
+    """What happened, as a line.
+
+    Of a service's answer only the first one: what follows is request IDs, and in some cases the
+    string to sign.
+    """
+    lines = (error.message or type(error).__name__).strip().splitlines()
+    answered = getattr(error, "response", None) is not None
+    return lines[0] if answered else " ".join(line.strip() for line in lines)
 
 
 def _message(item: Any) -> QueueMessage:
