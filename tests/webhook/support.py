@@ -9,9 +9,11 @@ import hashlib
 import hmac
 import json
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -66,13 +68,15 @@ class Listening:
         assert len(self.events) == 1, self.events
         return self.events[0]
 
-    async def post(self, body: bytes | str | object = b"{}", **headers: str) -> httpx.Response:
+    async def post(
+        self, body: bytes | str | object = b"{}", *, query: str = "", **headers: str
+    ) -> httpx.Response:
         """POST a body, as JSON where nothing else is said; `_` in header names is `-`."""
         if not isinstance(body, bytes | str):
             body = json.dumps(body)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         named.setdefault("content-type", "application/json")
-        return await self.http.post(self.url, content=body, headers=named)
+        return await self.http.post(self.url + query, content=body, headers=named)
 
     async def raw(self, request: bytes, *, within: float = 10.0) -> bytes:
         """Send bytes as they are; all that comes back until the other side closes."""
@@ -128,6 +132,51 @@ def check_problem(answer: httpx.Response, status: int, says: str = "") -> None:
     assert says in problem["detail"], problem
 
 
+class Site:
+    """A web site on loopback, in a thread: what an issuer or Amazon publishes.
+
+    Attributes:
+        pages: The bodies by path; a path that is not there is 404.
+        asked: The paths that were asked for.
+    """
+
+    def __init__(self, pages: dict[str, bytes] | None = None) -> None:
+        self.pages = dict(pages or {})
+        self.asked: list[str] = []
+        site = self
+
+        class Answering(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                body = site.pages.get(self.path)
+                self.send_response(404 if body is None else 200)
+                self.end_headers()
+                self.wfile.write(body or b"")
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self._server.server_port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"
+
+    def __enter__(self) -> Site:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
 def parse_raw(answer: bytes) -> httpx.Response:
     """The first answer out of raw bytes."""
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -164,3 +213,15 @@ def sign_standard(body: bytes, secret: str = SECRET, *, at: float | None = None)
         "webhook-timestamp": stamp,
         "webhook-signature": f"v1,{digest}",
     }
+
+
+def sign_stripe(body: bytes, secret: str = SECRET, *, at: float | None = None) -> Signed:
+    stamp = str(int(time.time() if at is None else at))
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
+    return {"Stripe-Signature": f"t={stamp},v1={digest},v0={'0' * 64}"}
+
+
+def sign_slack(body: bytes, secret: str = SECRET, *, at: float | None = None) -> Signed:
+    stamp = str(int(time.time() if at is None else at))
+    digest = hmac.new(secret.encode(), f"v0:{stamp}:".encode() + body, hashlib.sha256).hexdigest()
+    return {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={digest}"}

@@ -2,107 +2,81 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import json
+import re
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import Field, model_validator
 
-from temporal_runner.plugin import Options, PositiveDuration, Secret, Size
+from temporal_runner.plugin import PositiveDuration, Size
+from temporal_runner_webhook.schemes import HeaderName, Section, Text, Verification
 
-
-class _Section(Options):
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-Secrets = Annotated[tuple[Secret, ...], Field(min_length=1)]
-HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+_ROOTS = "event|workflow_id|run_id|result"
+PATH = re.compile(rf"\$\{{\{{\s*((?:{_ROOTS})(?:\.[\w-]+)*)\s*\}}\}}")
+"""A placeholder of a response template."""
 
 
-def _decodable(secrets: tuple[Secret, ...]) -> tuple[Secret, ...]:
-    for secret in secrets:
-        standard_key(secret)
-    return secrets
+class TlsOptions(Section):
+    """Serve HTTPS."""
+
+    cert_path: Text
+    """The certificate, with its chain (PEM)."""
+    key_path: str = ""
+    """Its private key (PEM), where it is not in the same file."""
+    client_ca_path: str = ""
+    """Let in only clients with a certificate of this authority (PEM)."""
 
 
-def standard_key(secret: Secret) -> bytes:
-    """The bytes of a Standard Webhooks secret (`whsec_` and base64).
+class RateOptions(Section):
+    """How many events are taken in a time; more are answered 429."""
 
-    Raises:
-        ValueError: It is not base64.
+    events: Annotated[int, Field(ge=1)]
+    """So many events."""
+    per: PositiveDuration = timedelta(seconds=1)
+    """In this time."""
+    burst: Annotated[int, Field(ge=1)] | None = None
+    """How many at once after a quiet time; by default as many as `events`."""
+
+
+class ResponseTemplate(Section):
+    """An answer in the words of the config.
+
+    `${{ … }}` in it is a path, such as `${{ result.price }}`, that begins with `event`,
+    `workflow_id`, `run_id` or `result`.
     """
-    try:
-        return base64.b64decode(secret.reveal().removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        raise ValueError("a Standard Webhooks secret is whsec_ and base64") from None
+
+    status: Annotated[int, Field(ge=200, le=299)] = 200
+    """The status."""
+    headers: dict[HeaderName, str] = {}
+    """More headers."""
+    body: Any = None
+    """A text is sent as text/plain, anything else as JSON; null is no body."""
+
+    @model_validator(mode="after")
+    def _only_paths(self) -> ResponseTemplate:
+        if "${{" in PATH.sub("", json.dumps([self.headers, self.body])):
+            raise ValueError(
+                "here ${{ … }} holds a path such as result.price, below event, workflow_id, run_id"
+                " or result, and no other expression"
+            )
+        return self
 
 
-class NoVerification(_Section):
-    """Take any request: only behind something else that verifies."""
+class ResponseOptions(Section):
+    """The answers to what was taken; what is left out is answered with a small JSON object."""
 
-    scheme: Literal["none"]
-    """none"""
-
-
-class HmacVerification(_Section):
-    """A signature over the raw body, for senders without a preset."""
-
-    scheme: Literal["hmac"]
-    """hmac"""
-    secrets: Secrets
-    """The shared secrets; while one is replaced by another, both."""
-    header: HeaderName
-    """The header that holds the signature."""
-    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
-    """The hash."""
-    encoding: Literal["hex", "base64"] = "hex"
-    """How the signature is written."""
-    prefix: str = ""
-    """What stands before it, such as sha256=."""
+    accepted: ResponseTemplate | None = None
+    """Temporal has it."""
+    completed: ResponseTemplate | None = None
+    """Temporal has it, and its result came within the route's wait_for_result."""
+    duplicate: ResponseTemplate | None = None
+    """Temporal had it already."""
+    ignored: ResponseTemplate | None = None
+    """No route wants it."""
 
 
-class GithubVerification(_Section):
-    """GitHub: X-Hub-Signature-256 over the raw body."""
-
-    scheme: Literal["github"]
-    """github"""
-    secrets: Secrets
-    """The webhook's secrets; while one is replaced by another, both."""
-
-
-class StandardVerification(_Section):
-    """Standard Webhooks (standardwebhooks.com), as Svix and many others send."""
-
-    scheme: Literal["standard_webhooks"]
-    """standard_webhooks"""
-    secrets: Annotated[Secrets, AfterValidator(_decodable)]
-    """The endpoint's secrets, whsec_…; while one is replaced by another, both."""
-    tolerance: PositiveDuration = timedelta(minutes=5)
-    """How far the request's time may be from ours, in either direction."""
-
-
-def _scheme(written: object) -> str | None:
-    scheme = (
-        written.get("scheme") if isinstance(written, dict) else getattr(written, "scheme", None)
-    )
-    return f"{scheme} scheme"
-
-
-Verification = Annotated[
-    Annotated[NoVerification, Tag("none scheme")]
-    | Annotated[HmacVerification, Tag("hmac scheme")]
-    | Annotated[GithubVerification, Tag("github scheme")]
-    | Annotated[StandardVerification, Tag("standard_webhooks scheme")],
-    Discriminator(
-        _scheme,
-        custom_error_type="scheme",
-        custom_error_message="scheme must be one of github, standard_webhooks, hmac, none",
-    ),
-]
-
-
-class WebhookOptions(_Section):
+class WebhookOptions(Section):
     """Where to listen, whom to believe, and what of a request becomes the event."""
 
     verify: Verification
@@ -110,17 +84,27 @@ class WebhookOptions(_Section):
     host: str = "127.0.0.1"
     """The address to listen at; 0.0.0.0 in a container."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    """The port; 0 picks a free one."""
+    """The port; 0 picks a free one. Listeners with different paths may share a port."""
     path: Annotated[str, Field(pattern=r"^/[^?#\s]*$")] = "/"
-    """The path; it is the event's `source` too."""
+    """The path; it is the event's `source` too, where the sender names none."""
+    tls: TlsOptions | None = None
+    """Serve HTTPS; listeners that share a port have the same."""
     id_header: HeaderName | None = None
-    """The header that becomes the event's `id`. By default that of the scheme (X-GitHub-Delivery,
-    webhook-id); without one the `id` is a digest of the body, so that the same body is the same
-    event."""
+    """The header that becomes the event's `id`, instead of what the scheme has for it."""
     type_header: HeaderName | None = None
-    """The header that becomes the event's `type`. By default that of the scheme (X-GitHub-Event),
-    else the body's `type`, else `webhook`."""
+    """The header that becomes the event's `type`, instead of what the scheme has for it."""
     max_body: Size = 1024 * 1024
-    """The largest body; a larger one is answered 413 before it is read."""
+    """The largest body, as it is sent and as it is once expanded; a larger one is answered 413."""
     body_timeout: PositiveDuration = timedelta(seconds=10)
     """How long a request's body may take to arrive."""
+    max_concurrent: Annotated[int, Field(ge=1)] = 500
+    """How many requests are under way at a time; more are answered 429."""
+    max_buffered: Size = 64 * 1024 * 1024
+    """How many bytes of bodies are held at a time, all requests together; more are answered 429."""
+    rate: RateOptions | None = None
+    """How many events are taken in a time; by default no limit."""
+    response: ResponseOptions = ResponseOptions()
+    """Answers in the words of the config."""
+    allowed_origins: tuple[Text, ...] = ()
+    """Who may send CloudEvents, for senders that ask by OPTIONS with WebHook-Request-Origin;
+    `*` is everybody."""

@@ -1,0 +1,262 @@
+"""From a verified request to its events: what each sender's id, type, subject and data are.
+
+The table in docs/reference/webhook.md says the same in words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+from temporal_runner.plugin import Event
+from temporal_runner_webhook import cloudevents
+from temporal_runner_webhook.config import WebhookOptions
+from temporal_runner_webhook.request import (
+    FORM,
+    Refusal,
+    Request,
+    bad,
+    expand,
+    is_json,
+    parse_form,
+    parse_json,
+    unsupported,
+)
+
+MOST_EVENTS = 5000
+"""Events in one request."""
+_HIDDEN = frozenset(["authorization", "cookie", "proxy-authorization", "x-api-key"])
+_HIDDEN_PARTS = ("signature", "token", "secret", "password")
+
+
+class EventReader:
+    """Reads the events of one listener's requests."""
+
+    def __init__(self, options: WebhookOptions) -> None:
+        self._scheme = options.verify.scheme
+        self._path = options.path
+        self._most = options.max_body
+        self._id_header = (options.id_header or "").lower()
+        self._type_header = (options.type_header or "").lower()
+        self._hidden = _HIDDEN | {(getattr(options.verify, "header", None) or "").lower()}
+
+    def read(self, request: Request) -> list[Event]:
+        """The events in a request.
+
+        Raises:
+            Refusal: It is not what this listener takes, or broken, or too large, or something
+                that its event needs is missing.
+        """
+        body = expand(request, self._most)
+        if self._scheme not in _READERS and cloudevents.is_cloudevent(request):
+            events = cloudevents.read(request, body)
+        else:
+            content = self._content(request, body)
+            if self._scheme == "event_grid":
+                events = [_of_event_grid(one) for one in _as_list(content)]
+            else:
+                read = _READERS.get(self._scheme, _plain)
+                events = [read(_Content(self._path, request, body, content))]
+        if len(events) > MOST_EVENTS:
+            detail = f"there are more than {MOST_EVENTS} events in the request"
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
+        return [self._finished(event, request) for event in events]
+
+    def _content(self, request: Request, body: bytes) -> Any:
+        media_type = request.media_type
+        if media_type == FORM:
+            fields = parse_form(body)
+            # GitHub and Slack can put their JSON into a form's only field.
+            if fields.keys() == {"payload"} and isinstance(fields["payload"], str):
+                return parse_json(fields["payload"].encode())
+            return fields
+        # SNS sends its JSON as text/plain.
+        if is_json(media_type) or self._scheme == "sns":
+            return parse_json(body)
+        raise unsupported(f"the body must be application/json or {FORM}")
+
+    def _finished(self, event: Event, request: Request) -> Event:
+        extensions = {**event.extensions, "headers": self._shown(request.headers)}
+        if trace := request.headers.get("traceparent"):
+            extensions.setdefault("traceparent", trace)
+        changes: dict[str, Any] = {"extensions": extensions}
+        if self._id_header:
+            changes["id"] = _required(request, self._id_header)
+        if self._type_header and (kind := request.headers.get(self._type_header)):
+            changes["type"] = kind
+        return replace(event, **changes)
+
+    def _shown(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers that routes may use: not those that prove who sent it."""
+        return {
+            name: value
+            for name, value in headers.items()
+            if name not in self._hidden and not any(part in name for part in _HIDDEN_PARTS)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A request whose body has been read, and what its sender's reader makes an event of.
+
+    Attributes:
+        path: The listener's path.
+        request: The request.
+        body: The body, expanded.
+        data: What it holds.
+    """
+
+    path: str
+    request: Request
+    body: bytes
+    data: Any
+
+    def header(self, name: str) -> str | None:
+        return self.request.headers.get(name) or None
+
+    def text(self, *path: str) -> str | None:
+        """A text inside the data, or None."""
+        value = self.data
+        for step in path:
+            value = value.get(step) if isinstance(value, dict) else None
+        return value if isinstance(value, str) and value else None
+
+    def event(
+        self,
+        event_id: str | None,
+        kind: str | None,
+        subject: str | None = None,
+        time: datetime | None = None,
+    ) -> Event:
+        """Without an ID of the sender's the same body is the same event."""
+        return Event(
+            id=event_id or hashlib.sha256(self.body).hexdigest()[:32],
+            source=self.path,
+            type=kind or "webhook",
+            subject=subject,
+            time=time or datetime.now(UTC),
+            datacontenttype=self.request.media_type,
+            data=self.data,
+        )
+
+
+# One function a sender. --------------------------------------------------------------------------
+
+
+def _plain(content: _Content) -> Event:
+    return content.event(None, content.text("type"))
+
+
+def _github(content: _Content) -> Event:
+    return content.event(
+        _required(content.request, "x-github-delivery"),
+        _required(content.request, "x-github-event"),
+        content.text("repository", "full_name"),
+    )
+
+
+def _gitlab(content: _Content) -> Event:
+    return content.event(
+        content.header("idempotency-key"),
+        _required(content.request, "x-gitlab-event"),
+        content.text("project", "path_with_namespace"),
+    )
+
+
+def _standard_webhooks(content: _Content) -> Event:
+    time = datetime.fromtimestamp(int(content.request.headers["webhook-timestamp"]), UTC)
+    return content.event(content.header("webhook-id"), content.text("type"), time=time)
+
+
+def _stripe(content: _Content) -> Event:
+    if not content.text("id"):
+        raise bad("the body has no id: it is not an event of Stripe's")
+    created = content.data.get("created")
+    return content.event(
+        content.text("id"),
+        content.text("type"),
+        content.text("data", "object", "id"),
+        datetime.fromtimestamp(created, UTC) if _is_time(created) else None,
+    )
+
+
+def _slack(content: _Content) -> Event:
+    if content.text("command"):
+        command = content.text("command")
+        return content.event(content.text("trigger_id"), "slash_command", command)
+    if content.text("type") == "event_callback":
+        return content.event(
+            content.text("event_id"),
+            content.text("event", "type"),
+            content.text("event", "channel"),
+        )
+    return content.event(content.text("trigger_id"), content.text("type"))
+
+
+def _sns(content: _Content) -> Event:
+    """Verified, so that all signed fields are there."""
+    data = content.data
+    if content.text("Type") == "Notification":
+        try:
+            data = parse_json(data["Message"].encode())
+        except Refusal:
+            data = data["Message"]
+    return Event(
+        id=content.data["MessageId"],
+        source=content.data["TopicArn"],
+        type=content.data["Type"],
+        subject=content.text("Subject"),
+        time=cloudevents.time_of(content.data["Timestamp"]),
+        datacontenttype="text/plain" if isinstance(data, str) else "application/json",
+        data=data,
+    )
+
+
+_READERS: Mapping[str, Callable[[_Content], Event]] = {
+    "github": _github,
+    "gitlab": _gitlab,
+    "standard_webhooks": _standard_webhooks,
+    "stripe": _stripe,
+    "slack": _slack,
+    "sns": _sns,
+}
+"""Senders with a form of their own. From all others CloudEvents are taken too."""
+
+
+def _of_event_grid(written: Any) -> Event:
+    """One event of Event Grid's own schema, or a CloudEvent."""
+    if isinstance(written, dict) and "specversion" in written:
+        return cloudevents.from_json_form(written)
+    named = ("id", "topic", "eventType")
+    if not isinstance(written, dict) or not all(
+        isinstance(written.get(name), str) and written[name] for name in named
+    ):
+        raise bad("an event of Event Grid is an object with id, topic and eventType")
+    return Event(
+        id=written["id"],
+        source=written["topic"],
+        type=written["eventType"],
+        subject=written["subject"] if isinstance(written.get("subject"), str) else None,
+        time=cloudevents.time_of(written.get("eventTime")),
+        datacontenttype="application/json",
+        data=written.get("data"),
+    )
+
+
+def _as_list(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
+
+
+def _required(request: Request, header: str) -> str:
+    value = request.headers.get(header)
+    if not value:
+        raise bad(f"the header {header} is missing")
+    return value
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**11

@@ -1,0 +1,200 @@
+"""A request as it arrives: its headers, its body within bounds, and how it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from pydantic_core import from_json
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_MAX_FIELDS = 1000
+"""Fields of a form."""
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):
+    """A request that is answered with a problem body.
+
+    Attributes:
+        status: The answer's status.
+        detail: What is wrong, for the sender. No secrets.
+        headers: More headers of the answer.
+    """
+
+    status: HTTPStatus
+    detail: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def unauthorized(detail: str, challenge: str = "") -> Refusal:
+    """401; the challenge says how to authenticate."""
+    headers = ((b"www-authenticate", challenge.encode()),) if challenge else ()
+    return Refusal(HTTPStatus.UNAUTHORIZED, detail, headers)
+
+
+def too_large(most: int) -> Refusal:
+    """413."""
+    return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {most} bytes")
+
+
+def unsupported(detail: str) -> Refusal:
+    """415."""
+    return Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, detail)
+
+
+def bad(detail: str) -> Refusal:
+    """400."""
+    return Refusal(HTTPStatus.BAD_REQUEST, detail)
+
+
+@dataclass(slots=True)
+class Request:
+    """A request whose body has arrived.
+
+    Attributes:
+        headers: By lower-case name.
+        query_string: As it was sent.
+        body: As it was sent, still compressed: what signatures are over.
+    """
+
+    headers: Mapping[str, str]
+    query_string: bytes
+    body: bytes
+
+    def query(self, name: str) -> str:
+        """A parameter of the URL, or empty."""
+        values = parse_qs(self.query_string.decode("latin-1"), max_num_fields=100)
+        return values.get(name, [""])[0]
+
+    @property
+    def media_type(self) -> str:
+        """The body's media type, without its parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """A request's headers by lower-case name."""
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+async def read_body(
+    headers: Mapping[str, str],
+    receive: Receive,
+    *,
+    most: int,
+    within: float,
+    hold: Callable[[int], None],
+) -> bytes | None:
+    """Receive a body.
+
+    Args:
+        headers: The request's.
+        receive: Gives the next piece.
+        most: Bytes that it may have.
+        within: Seconds that it may take.
+        hold: Told of each piece's bytes; raises where there is no room for them.
+
+    Returns:
+        The raw body; None where the sender went away.
+
+    Raises:
+        Refusal: It is too large or too slow, or there is no room.
+    """
+    length = headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:20]) > most:
+        raise too_large(most)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(within):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > most:
+                    raise too_large(most)
+                hold(len(chunk))
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        raise Refusal(
+            HTTPStatus.REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+            ((b"connection", b"close"),),
+        ) from None
+
+
+def expand(request: Request, most: int) -> bytes:
+    """The body without its compression, `most` bytes at most.
+
+    Raises:
+        Refusal: It would be larger, is broken, or is compressed in another way than by gzip.
+    """
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding in {"identity", ""}:
+        return request.body
+    if encoding not in {"gzip", "x-gzip"}:
+        raise Refusal(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body may be compressed by gzip, and by nothing else",
+            ((b"accept-encoding", b"gzip"),),
+        )
+    gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+    try:
+        body = gzip.decompress(request.body, most + 1)
+    except zlib.error as error:
+        raise bad(f"the body is not gzip: {error}") from None
+    if len(body) > most:
+        raise too_large(most)
+    if not gzip.eof or gzip.unused_data:
+        raise bad("the body is not one whole gzip stream")
+    return body
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Raises:
+        Refusal: It is not JSON, or nested too deep.
+    """
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise bad(f"the body is not JSON: {error}") from None
+
+
+def parse_form(body: bytes) -> dict[str, Any]:
+    """The fields of a form; one that is there several times has a list.
+
+    Raises:
+        Refusal: It is not a form in UTF-8, or has too many fields.
+    """
+    try:
+        fields = parse_qs(
+            body.decode(),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=_MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise bad(f"the body is not a form: {error}") from None
+    return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
+
+
+def is_json(media_type: str) -> bool:
+    """Whether a media type is JSON's, or one that is written in JSON."""
+    return media_type == "application/json" or media_type.endswith("+json")
