@@ -75,6 +75,16 @@ class ExpectedError(Exception):
     """Fails a workflow, not its task."""
 
 
+class Idle(SimplePlugin):
+    """Lets a worker run without ever polling."""
+
+    def __init__(self) -> None:
+        super().__init__("tests.idle")
+
+    async def run_worker(self, worker: Worker, next: Callable[[Worker], Awaitable[None]]) -> None:  # noqa: A002
+        await asyncio.Event().wait()
+
+
 class Dying(SimplePlugin):
     """Lets a worker die as often as DEATHS says: before it begins, or a second after, in turn."""
 

@@ -101,7 +101,7 @@ def test_a_port_that_is_taken_is_named(
     assert second.wait() == 1
     assert "cannot listen at 127.0.0.1" in second.output
     third = write_config(f"extends: config.yaml\nadmin: {{port: {free_port()}}}", name="third.yaml")
-    code, output = run_runner("start", third)
+    code, output = run_runner("start", third, "--only", "orders")
     assert code == 1
     assert f"something listens at 127.0.0.1:{quickstart.temporal} already" in output
     assert quickstart.ready()

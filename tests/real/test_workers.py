@@ -241,3 +241,23 @@ async def test_a_worker_that_failed_runs_anew_with_a_client_of_its_own(
     finally:
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)
+
+
+async def test_a_worker_that_does_not_poll_is_not_ready(plan_of: MakePlan) -> None:
+    """It runs, and the server does not see it: ready would be a lie."""
+    plan = plan_of("activities: [tests.real.flows]\nplugins: [tests.real.extensions:Idle]")
+    connection = TemporalConnection(plan.connections[""])
+    worker = WorkerComponent(plan.workers[0], connection)
+    tasks = [asyncio.create_task(connection.run()), asyncio.create_task(worker.run())]
+    try:
+
+        async def looked() -> bool:
+            return worker.error != "not started yet"
+
+        await eventually(looked)
+        assert worker.error == "the server does not see its poller yet"
+        assert not worker.ready
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=5)
