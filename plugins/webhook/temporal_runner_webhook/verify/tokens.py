@@ -63,7 +63,7 @@ class JwtVerify:
                     leeway=self._settings.leeway,
                     options={"require": ["exp", "iss", "aud"]},
                 )
-            except jwt.PyJWTError as error:
+            except (jwt.PyJWTError, TypeError) as error:  # a key of another kind: TypeError
                 refused = error
             else:
                 return

@@ -1,0 +1,302 @@
+"""Ports: shared by listeners with different paths, TLS, slow and idle clients bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import trustme
+
+from temporal_runner.plugin import HttpServer, PermanentError
+from temporal_runner.serving import connection
+from tests.support import free_port
+from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
+
+
+async def _hello(scope: Any, receive: Any, send: Any) -> None:
+    """The smallest application."""
+    headers = [(b"content-length", b"5")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@contextlib.asynccontextmanager
+async def _serving(**options: Any) -> AsyncIterator[HttpServer]:
+    server = HttpServer(_hello, host="127.0.0.1", port=0, **options)
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+async def test_two_listeners_share_a_port() -> None:
+    """Each answers at its own path of one port; another path is 404."""
+    port = free_port()
+    verify = {"scheme": "api_key", "keys": ["k"]}
+    async with (
+        listening(port=port, path="/a") as first,
+        listening({"verify": verify}, port=port, path="/b") as second,
+    ):
+        assert (await first.post({})).status_code == 202
+        check_problem(await second.post({}), 401)
+        assert (await second.post({}, x_api_key="k")).status_code == 202
+        check_problem(await first.http.post(f"http://127.0.0.1:{port}/c", json={}), 404)
+    assert (len(first.events), len(second.events)) == (1, 1)
+    assert first.event.source == "/a"
+
+
+async def test_one_of_two_listeners_stops_and_starts() -> None:
+    """The other goes on; the path of the one that is away is 503, until it is back."""
+    port = free_port()
+    async with listening(port=port, path="/a") as first:
+        for _ in range(2):
+            async with listening(port=port, path="/b") as second:
+                assert (await second.post({})).status_code == 202
+            gone = await first.http.post(second.url, json={})
+            check_problem(gone, 503, "not ready")
+            assert "retry-after" in gone.headers
+            assert (await first.post({})).status_code == 202
+
+
+async def test_the_one_that_opened_the_port_stops_first() -> None:
+    """The port stays open for the one that joined, and closes with the last."""
+    port = free_port()
+    async with contextlib.AsyncExitStack() as stack:
+        async with listening(port=port, path="/a"):
+            second = await stack.enter_async_context(listening(port=port, path="/b"))
+        assert (await second.post({})).status_code == 202
+    with pytest.raises(OSError):
+        await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_listener_that_leaves_a_shared_port_answers_what_is_in_flight() -> None:
+    """Requests in flight at its path are answered before it is gone."""
+    port = free_port()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(delivery: Any) -> None:
+        arrived.set()
+        await go_on.wait()
+        await accept(delivery)
+
+    async with (
+        listening(port=port, path="/a"),
+        listening(settle=slow, port=port, path="/b") as leaving,
+    ):
+        posting = asyncio.create_task(leaving.post({}))
+        await arrived.wait()
+        leaving.serving.cancel()
+        done, _ = await asyncio.wait({leaving.serving}, timeout=0.2)
+        assert not done
+        go_on.set()
+        assert (await posting).status_code == 202
+        await asyncio.wait({leaving.serving}, timeout=5)
+        assert leaving.serving.done()
+
+
+async def test_many_start_and_stop_at_once() -> None:
+    """Ten listeners that join and leave one port at the same time do not trip over one another."""
+    port = free_port()
+
+    async def come_and_go(number: int) -> None:
+        for _ in range(3):
+            async with listening(port=port, path=f"/{number}") as hooks:
+                assert (await hooks.post({})).status_code == 202
+
+    await asyncio.gather(*(come_and_go(number) for number in range(10)))
+
+
+async def test_one_path_twice() -> None:
+    """A path that another listener of the port has is a permanent error."""
+    port = free_port()
+    async with listening(port=port, path="/a"):
+        with pytest.raises(PermanentError, match=f":{port}/a already"):
+            async with listening(port=port, path="/a"):
+                raise AssertionError("it must not listen")
+
+
+# TLS. --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    for blob in certificate.cert_chain_pems:
+        blob.write_to_path(tmp_path / "cert.pem", append=True)
+    return {"cert_path": str(tmp_path / "cert.pem"), "key_path": str(tmp_path / "key.pem")}
+
+
+async def _post_tls(hooks: Listening, context: ssl.SSLContext, path: str = "/hooks") -> int:
+    async with httpx.AsyncClient(verify=context, trust_env=False) as http:
+        answer = await http.post(f"https://127.0.0.1:{hooks.port}{path}", json={})
+        return answer.status_code
+
+
+async def test_tls(authority: trustme.CA, tls: dict[str, str]) -> None:
+    """With a certificate it serves HTTPS, and plain HTTP no more."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with listening(tls=tls) as hooks:
+        assert await _post_tls(hooks, context) == 202
+        assert hooks.source.describe().startswith("POST https://")
+        with pytest.raises(httpx.HTTPError):
+            await hooks.post({})
+
+
+async def test_client_certificates(
+    authority: trustme.CA, tls: dict[str, str], tmp_path: Path
+) -> None:
+    """With client_ca_path only clients with a certificate of that authority are let in."""
+    clients = trustme.CA()
+    clients.cert_pem.write_to_path(tmp_path / "clients.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with listening(tls={**tls, "client_ca_path": str(tmp_path / "clients.pem")}) as hooks:
+        with pytest.raises((httpx.HTTPError, ssl.SSLError)):
+            await _post_tls(hooks, context)
+        clients.issue_cert("client@example.org").configure_cert(context)
+        assert await _post_tls(hooks, context) == 202
+    assert len(hooks.events) == 1
+
+
+async def test_certificates_that_cannot_be_read(tls: dict[str, str]) -> None:
+    """A missing or wrong file is a permanent error which names it."""
+    missing = {**tls, "cert_path": tls["cert_path"] + ".not"}
+    with pytest.raises(PermanentError, match=r"cert\.pem\.not: No such file"):
+        async with listening(tls=missing):
+            raise AssertionError("it must not listen")
+    swapped = {"cert_path": tls["key_path"], "key_path": tls["cert_path"]}
+    with pytest.raises(PermanentError, match=r"key\.pem") as error:
+        async with listening(tls=swapped):
+            raise AssertionError("it must not listen")
+    assert "PEM" in error.value.next_step
+
+
+async def test_listeners_of_one_port_have_the_same_tls(tls: dict[str, str]) -> None:
+    """A port is HTTPS or it is not: a listener that wants it otherwise is a permanent error."""
+    port = free_port()
+    async with listening(port=port, path="/a", tls=tls):
+        with pytest.raises(PermanentError, match="do not share its settings"):
+            async with listening(port=port, path="/b"):
+                raise AssertionError("it must not listen")
+        async with listening(port=port, path="/c", tls=tls):
+            pass
+
+
+# Slow and idle clients. --------------------------------------------------------------------------
+
+
+async def _until_closed(server: HttpServer, *pieces: bytes, every: float = 0.05) -> bytes:
+    """Send pieces one after the other; all that came back when the connection was closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    answering = asyncio.create_task(reader.read())
+    try:
+        async with asyncio.timeout(10):
+            for piece in pieces:
+                if answering.done():
+                    break
+                writer.write(piece)
+                await asyncio.sleep(every)
+            with contextlib.suppress(ConnectionError):
+                return await answering
+            return b""
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_connection_that_sends_nothing() -> None:
+    """A connection on which nothing is sent is closed after header_timeout."""
+    async with _serving(header_timeout=0.2) as server:
+        started = time.monotonic()
+        check_problem(parse_raw(await _until_closed(server)), 408)
+        assert time.monotonic() - started < 3
+
+
+async def test_slowloris() -> None:
+    """A head that comes byte by byte is cut off after header_timeout, however busy it looks."""
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 200
+    async with _serving(header_timeout=0.3) as server:
+        started = time.monotonic()
+        answer = await _until_closed(server, *(head[at : at + 1] for at in range(len(head))))
+        assert time.monotonic() - started < 3
+    check_problem(parse_raw(answer), 408)
+
+
+async def test_slowloris_on_a_kept_connection() -> None:
+    """The same holds for a later request of a connection."""
+    async with _serving(header_timeout=0.3) as server:
+        pieces = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", *([b"G", b"E", b"T"] + [b" "] * 100)]
+        answer = await _until_closed(server, *pieces)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"HTTP/1.1 408" in answer
+
+
+async def test_idle_connection() -> None:
+    """A kept connection without a request is closed after keep_alive, stray newlines or not."""
+    async with _serving(keep_alive=1) as server:
+        started = time.monotonic()
+        answer = await _until_closed(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert answer.endswith(b"hello")
+        assert time.monotonic() - started < 3
+        request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        answer = await _until_closed(server, request, b"\r\n", b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert time.monotonic() - started < 8
+
+
+async def test_endless_head() -> None:
+    """A head larger than 64 KiB is 431 and its connection closed."""
+    lines = [b"X-Some: " + b"x" * 4000 + b"\r\n" for _ in range(400)]
+    async with _serving() as server:
+        answer = await _until_closed(server, b"GET / HTTP/1.1\r\n", *lines, every=0)
+    assert answer == b"" or parse_raw(answer).status_code == 431
+
+
+async def test_large_head_is_refused_as_such() -> None:
+    """A client that reads gets the 431 with its problem body."""
+    async with _serving() as server:
+        lines = (b"X-Some: " + b"x" * 990 + b"\r\n") * 68
+        answer = await _until_closed(server, b"GET / HTTP/1.1\r\n", lines, every=0.1)
+    check_problem(parse_raw(answer), 431)
+
+
+async def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections over the limit are answered 503 and closed; those that are there go on."""
+    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 3)
+    async with _serving() as server:
+        held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
+        check_problem(parse_raw(await _until_closed(server)), 503, "too many connections")
+        reader, writer = held[0]
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).endswith(b"hello")
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+
+
+async def test_pipelined_requests() -> None:
+    """Requests sent ahead are answered in their order."""
+    async with listening() as hooks:
+        request = b"POST /hooks HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        bodies = [b'{"n": %d}' % number for number in range(5)]
+        sent = [b"%bContent-Length: %d\r\n\r\n%b" % (request, len(body), body) for body in bodies]
+        last = sent[-1].replace(b"Host", b"Connection: close\r\nHost")
+        answer = await hooks.raw(b"".join([*sent[:-1], last]))
+    assert answer.count(b"HTTP/1.1 202") == 5
+    assert [event.data["n"] for event in hooks.events] == [0, 1, 2, 3, 4]
