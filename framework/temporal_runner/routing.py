@@ -13,6 +13,7 @@ from typing import Any
 from temporal_runner.config.routes import (
     ACTIONS,
     RouteSettings,
+    SearchAttributeSettings,
     SignalDuplicate,
     StartedWorkflow,
 )
@@ -150,7 +151,8 @@ class Route:
         self._start_args = self._template("start_args", getattr(settings, "start_args", ()))
         self._memo = self._template("memo", getattr(settings, "memo", {}))
         self._search_attributes = self._template(
-            "search_attributes", getattr(settings, "search_attributes", {})
+            "search_attributes",
+            {name: _written(value) for name, value in _search_attributes(settings).items()},
         )
         priority = getattr(settings, "priority", None)
         self._fairness_key = self._template("priority", priority and priority.fairness_key)
@@ -285,6 +287,14 @@ def derived_id(listener: str, event: Event) -> str:
 def _digest(text: str) -> str:
     # A JSON body may hold halves of characters: they are no reason to fail here.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _search_attributes(settings: RouteSettings) -> Mapping[str, Any]:
+    return settings.search_attributes if isinstance(settings, StartedWorkflow) else {}
+
+
+def _written(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, SearchAttributeSettings) else value
 
 
 def _typed(value: Any) -> tuple[str | None, Any]:

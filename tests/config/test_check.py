@@ -140,6 +140,13 @@ ROUTES = {
             " use another"
         ),
     ),
+    "a search attribute's type": (
+        "- {start: FulfilOrder, search_attributes: {A: {type: Strin, value: x}}}",
+        (
+            "6:60 listeners.shop.routes[0].search_attributes.A.type: must be one of 'Text',"
+            " 'Keyword', 'Int', 'Double', 'Bool', 'Datetime' or 'KeywordList'"
+        ),
+    ),
     "activity without a limit": (
         "- {start_activity: ship_order, task_queue: orders}",
         "6:9 listeners.shop.routes[0]: give schedule_to_close_timeout or start_to_close_timeout",

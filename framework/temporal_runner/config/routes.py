@@ -60,6 +60,17 @@ class SearchAttributeSettings(Section):
     """The value, mostly an expression."""
 
 
+def _search_attribute(written: Any) -> str:
+    return "typed" if isinstance(written, dict | SearchAttributeSettings) else "plain"
+
+
+SearchAttribute = Annotated[
+    Annotated[SearchAttributeSettings, Tag("typed")]
+    | Annotated[str | bool | int | float | tuple[str, ...], Tag("plain")],
+    Discriminator(_search_attribute),
+]
+
+
 class SignalDuplicate(Section):
     """What is sent to the workflow that is there already."""
 
@@ -102,7 +113,7 @@ class StartedWorkflow(RouteSettings):
     """Priority and fairness of its tasks."""
     memo: dict[str, Any] = {}
     """More entries for the memo, beside the event's own trace under `event`."""
-    search_attributes: dict[str, Any] = {}
+    search_attributes: dict[str, SearchAttribute] = {}
     """By name: a value whose type tells (text is Keyword), or {type: …, value: …}."""
     static_summary: Text | None = None
     """A line for Temporal's UI."""
