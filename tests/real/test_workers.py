@@ -23,11 +23,12 @@ from temporal_runner.config.load import load
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.plan import Plan, make_plan
 from temporal_runner.runtime.supervisor import Component, Supervisor
+from temporal_runner.runtime.target import load_profile
 from temporal_runner.runtime.temporal import TemporalConnection
 from temporal_runner.runtime.workers import WorkerComponent, worker_arguments
 from tests.conftest import WriteConfig
 from tests.real import extensions
-from tests.support import TemporalServer, eventually
+from tests.support import TemporalServer, eventually, run_runner
 
 MakePlan = Callable[..., Plan]
 
@@ -261,3 +262,32 @@ async def test_a_worker_that_does_not_poll_is_not_ready(plan_of: MakePlan) -> No
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks, timeout=5)
+
+
+def test_a_workflow_that_the_sandbox_refuses_ends_at_once(
+    temporal_server: TemporalServer, write_config: WriteConfig
+) -> None:
+    """Exit 1 with the workflow, the cause and a next step; not ten restarts."""
+    config = write_config(f"""
+        import_paths: [{Path(__file__).parents[2]}]
+        temporal: {{address: "{temporal_server.address}"}}
+        workers:
+          careless: {{task_queue: q, workflows: [tests.real.careless:Careless]}}
+    """)
+    code, output = run_runner("start", config)
+    assert code == 1
+    assert "worker careless: Failed validating workflow Careless" in output
+    assert "datetime.datetime.now" in output
+    assert "next step: " in output
+    assert "Traceback" not in output
+
+
+async def test_what_the_sdk_would_drop_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Settings that other SDKs read and Python's ignores are named in a warning."""
+    monkeypatch.setenv("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "true")
+    monkeypatch.setenv("TEMPORAL_CODEC_ENDPOINT", "http://127.0.0.1:1")
+    load_profile(None, None, ignore_env=False)
+    assert "TEMPORAL_CODEC_ENDPOINT is set" in caplog.text
+    assert "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION is set" in caplog.text

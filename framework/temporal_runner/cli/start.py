@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def start(
-    config: Annotated[Path, typer.Argument(help="The config file.", show_default=False)],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file.")],
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Run only this worker or listener; may be repeated."),

@@ -9,7 +9,7 @@ import typer
 
 
 def validate(
-    config: Annotated[Path, typer.Argument(help="The config file.", show_default=False)],
+    config: Annotated[Path, typer.Argument(metavar="CONFIG", help="The config file.")],
 ) -> None:
     """Check a config: all errors at once, with file:line:column. No network."""
     from temporal_runner.cli.prepare import read_plan

@@ -7,6 +7,7 @@ attempt here is connect, ask for health, ask for the namespace.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,6 +34,10 @@ from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
 from temporal_runner.runtime.failures import classify, look_closer
 
+log = logging.getLogger("temporal_runner.temporal")
+
+_NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
+"""What other SDKs and the CLI read and `temporalio.envconfig` drops without a word."""
 _PROBE_TIMEOUT = timedelta(seconds=3)
 
 
@@ -155,6 +160,9 @@ def load_profile(
     """
     if ignore_env and name is None:
         return ClientConfigProfile()
+    for variable in sorted(os.environ) if not ignore_env else ():
+        if variable.startswith(_NOT_SUPPORTED):
+            log.warning("%s is set, which Temporal's Python SDK does not support", variable)
     try:
         return ClientConfigProfile.load(
             name,

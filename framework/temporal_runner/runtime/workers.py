@@ -41,6 +41,7 @@ from temporal_runner.config.workers import (
     TunerSettings,
     WorkerSettings,
 )
+from temporal_runner.errors import PermanentError
 from temporal_runner.plan import WorkerPlan
 from temporal_runner.runtime.temporal import TemporalConnection
 
@@ -111,13 +112,14 @@ class WorkerComponent:
         """Work until cancelled; then take no more tasks and let those in hand finish.
 
         Raises:
+            PermanentError: The SDK refuses its options, or a workflow as it is.
             Exception: The worker died; the supervisor runs it anew, with a client of its own.
         """
         await self.connection.wait_available()
         client = await self.connection.new_client() if self._runs else self.connection.client
         self._runs += 1
         executor = self._make_executor()
-        worker = Worker(client, **worker_arguments(self._plan, executor), identity=self.identity)
+        worker = self._build(client, executor)
         running = asyncio.create_task(worker.run(), name=f"worker {self.name}")
         try:
             await self._watch(client, running)
@@ -128,6 +130,22 @@ class WorkerComponent:
             self.ready = False
             await _shut_down(worker, running)
             executor.shutdown(wait=False, cancel_futures=True)
+
+    def _build(self, client: Client, executor: Executor) -> Worker:
+        arguments = worker_arguments(self._plan, executor)
+        try:
+            return Worker(client, **arguments, identity=self.identity)
+        except (RuntimeError, ValueError, TypeError) as error:
+            cause = error.__cause__ or error
+            next_step = ""
+            if "Failed validating workflow" in str(error):
+                next_step = (
+                    "keep imports of I/O libraries out of workflow modules, or name them in"
+                    " passthrough_modules"
+                )
+            raise PermanentError(
+                f"{error}: {cause}" if cause is not error else str(error), next_step=next_step
+            ) from error
 
     def _make_executor(self) -> Executor:
         if self._plan.make_executor is not None:
