@@ -221,6 +221,7 @@ def test_a_broken_plugin_that_is_used_is_an_error(
     code, output = validate(path, outsiders)
     assert code == 2
     assert said in output
+    assert ("(known: " in output) == (source == "queue")  # where the culprit is not sure
     assert "config.yaml:4:" in output
     assert "Traceback" not in output
 
