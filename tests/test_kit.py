@@ -7,14 +7,19 @@ import contextlib
 import inspect
 import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
+from temporalio import activity
 
 from temporal_runner.backoff import BUILT_IN
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.report import ConfigError
 from temporal_runner.plugin import (
     Accepted,
     BackoffKind,
@@ -30,6 +35,7 @@ from temporal_runner.plugin import (
     TransientError,
     WaitGenerator,
 )
+from temporal_runner.retry import Connector
 from temporal_runner.testing import (
     BackoffConformance,
     EventSourceConformance,
@@ -704,3 +710,42 @@ def test_a_context_is_as_the_runner_makes_it() -> None:
     context = make_context("uploads", max_in_flight=7)
     assert (context.listener, context.max_in_flight) == ("uploads", 7)
     context.log.debug("it logs")
+
+
+async def test_fixtures_come_by_the_pytest_plugin(
+    source_context: SourceContext,
+    recording_deliver: RecordingDeliver,
+    plugin_catalog: Catalog,
+    check_config: Callable[[str], None],
+    no_backoff: None,
+) -> None:
+    """Where temporal-runner is installed, pytest has its fixtures without being told."""
+    assert source_context.listener == "test"
+    assert recording_deliver.events == []
+    assert "exponential" in plugin_catalog.strategies.kinds
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await Connector("it", sleep=sleep).failed(OSError("down"))
+    assert slept == [0]
+    with pytest.raises(ConfigError, match="there is nothing to run"):
+        check_config("log: {level: info}")
+    check_config("workers: {w: {task_queue: q, activities: [tests.test_kit:noted]}}")
+
+
+@activity.defn
+def noted() -> None:
+    """An activity for the config above."""
+
+
+def test_the_pytest_plugin_is_light() -> None:
+    """It is loaded with every pytest run, so it loads no SDK, no pydantic and no YAML by itself."""
+    code = "import sys, temporal_runner.testing.pytest_plugin; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "pytest" in loaded
+    assert not loaded & {"temporalio", "pydantic", "yaml", "backoff"}
