@@ -99,6 +99,8 @@ class Storage:
 
     def poisoned_texts(self, *, never_expiring: bool = False) -> list[tuple[str, str]]:
         """The same as IDs and texts."""
+        if not any(queue.name == self._poison.queue_name for queue in self._queues.list_queues()):
+            return []
         letters = []
         for message in self._poison.receive_messages(messages_per_page=32):
             if never_expiring:
@@ -114,7 +116,7 @@ class Storage:
             ACCOUNT,
             self.queue_name,
             self.azurite.key,
-            permission=QueueSasPermissions(read=True, add=True, update=True, process=True),
+            permission=QueueSasPermissions(read=True, update=True, process=True),
             expiry=datetime.now(UTC) + timedelta(hours=1),
         )
         return self.azurite.connection_string(f"SharedAccessSignature={signature}")

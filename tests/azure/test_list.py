@@ -128,6 +128,7 @@ async def test_a_nacked_blob_comes_again_when_asked(storage: Storage) -> None:
         assert 0.4 < time.monotonic() - began < 5
         assert again.event.id == delivery.event.id
         await again.ack(STARTED)
+    storage.put("b.txt")
     async with Open(storage.list_options()) as source:
         [delivery] = await receive(source)
         await delivery.nack("not now")
@@ -135,15 +136,16 @@ async def test_a_nacked_blob_comes_again_when_asked(storage: Storage) -> None:
         assert again.event.id == delivery.event.id
 
 
-async def test_what_is_not_done_is_listed_again_by_the_next_process(storage: Storage) -> None:
-    """Killed with a delivery under way: the blob comes again; without `state` all of them do."""
+async def test_a_new_connection_forgets_nothing(storage: Storage) -> None:
+    """What is done stays done when the connection is made anew; what was under way comes again."""
     storage.put("a.txt")
     storage.put("b.txt")
     async with Open(storage.list_options()) as source:
         first, _ = await receive(source, 2)
         await first.ack(STARTED)
     async with Open(storage.list_options()) as source:
-        assert await names(source, 2) == ["a.txt", "b.txt"]
+        assert await names(source, 1) == ["b.txt"]
+        await receive_none(source)
 
 
 async def test_with_a_state_file_what_is_done_stays_done(storage: Storage, tmp_path: Path) -> None:
@@ -161,6 +163,24 @@ async def test_with_a_state_file_what_is_done_stays_done(storage: Storage, tmp_p
         await receive_none(source)
         storage.put("done.txt", b"another version")
         assert await names(source, 1) == ["done.txt"]
+
+
+async def test_what_is_under_way_settles_after_the_source_is_closed(
+    storage: Storage, tmp_path: Path
+) -> None:
+    """A failed listing makes the runner open another source: what the first had still counts."""
+    options = storage.list_options(
+        state=str(tmp_path / "uploads.db"), poison_queue=f"{storage.queue_name}-poison"
+    )
+    storage.put("done.txt")
+    storage.put("rejected.txt")
+    async with Open(options, max_in_flight=2) as source:
+        done, rejected = await receive(source, 2)
+    await done.ack(STARTED)
+    await rejected.reject("never")
+    assert [letter["reason"] for letter in storage.poisoned()] == ["never"]
+    async with Open(options) as source:
+        await receive_none(source)
 
 
 async def test_a_deleted_blob_is_forgotten(storage: Storage, tmp_path: Path) -> None:

@@ -129,6 +129,8 @@ def test_plain_messages_hold_json(encoding: str, before: str) -> None:
         ("e30=", "text", "not JSON"),
         ("[]", "auto", "no event"),
         ("[" * 100_000, "auto", "not JSON"),
+        ("[NaN]", "auto", "not JSON"),
+        (r'["\ud800"]', "auto", "not JSON"),
     ],
 )
 def test_a_message_that_cannot_be_read_says_why(text: str, encoding: str, reason: str) -> None:

@@ -13,7 +13,7 @@ from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.source import Pauses
 from tests.azure.azurite import Azurite
 from tests.azure.support import Open, Storage, in_base64, receive, receive_none, saved
-from tests.support import eventually, wait_until
+from tests.support import wait_until
 
 STARTED = Accepted(action="start", workflow_id="w")
 
@@ -233,21 +233,37 @@ async def test_a_cancelled_receive_gives_its_messages_back_at_once(storage: Stor
         assert storage.visible() == 8, f"after {delay:g}s"
 
 
-async def test_what_is_under_way_settles_after_the_source_is_closed(storage: Storage) -> None:
+@pytest.mark.parametrize("how", ["ack", "nack", "reject"])
+async def test_what_is_under_way_settles_after_the_source_is_closed(
+    storage: Storage, how: str
+) -> None:
     """A failed poll makes the runner open another source; deliveries of the first still settle."""
     storage.send(storage.put("a.txt"))
-    source = Open(storage.queue_options()).source
-    await source.connect()
-    [delivery] = await receive(source)
-    await source.close()
-    await delivery.ack(STARTED)
+    async with Open(storage.queue_options(visibility_timeout="10m")) as source:
+        [delivery] = await receive(source)
+    if how == "ack":
+        await delivery.ack(STARTED)
+    elif how == "nack":
+        await delivery.nack("not now", retry_after=0)
+    else:
+        await delivery.reject("never")
+    assert storage.count() == storage.visible() == (1 if how == "nack" else 0)
+    assert len(storage.poisoned()) == (1 if how == "reject" else 0)
+
+
+async def test_a_closed_source_lets_its_messages_come_again(storage: Storage) -> None:
+    """Nobody extends their time any more."""
+    storage.send(storage.put("a.txt"))
+    options = storage.queue_options(visibility_timeout="1s")
+    async with Open(options) as source:
+        [delivery] = await receive(source)
+    async with Open(options) as other:
+        [again] = await receive(other)
+        assert again.event.id == delivery.event.id
+        await delivery.ack(STARTED)  # with a receipt that is not the last
+        assert storage.count() == 1
+        await again.ack(STARTED)
     assert storage.count() == 0
-    await eventually(lambda: _closed(source), what="the connection to be closed")
-
-
-async def _closed(source: object) -> bool:
-    closing = getattr(source, "_closing", None)
-    return closing is not None and closing.done()
 
 
 async def test_a_poison_queue_that_fails_leaves_the_message_in_the_queue(storage: Storage) -> None:

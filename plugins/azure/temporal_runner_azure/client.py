@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -104,6 +104,7 @@ class AzureClient:
         self._queue: QueueClient | None = None
         self._poison: QueueClient | None = None
         self._container: ContainerClient | None = None
+        self._closed = False
 
     async def open(self) -> None:
         """Make the clients, and ask once whether the queue or the container is there.
@@ -127,12 +128,26 @@ class AzureClient:
 
     async def close(self) -> None:
         """Close the connections; the credential when nobody uses it any more."""
+        self._closed = True
         for client in (self._queue, self._poison, self._container):
             if client is not None:
                 await client.close()
         if self._token is not None:
             token, self._token = self._token, None
             await token.release()
+
+    @asynccontextmanager
+    async def in_use(self) -> AsyncIterator[AzureClient]:
+        """For a call that may come after `close`: with connections of its own then."""
+        if not self._closed:
+            yield self
+            return
+        anew = AzureClient(self._options)
+        anew._make_clients()
+        try:
+            yield anew
+        finally:
+            await anew.close()
 
     @property
     def container_url(self) -> str:
@@ -207,7 +222,7 @@ class AzureClient:
 
     # The container.
 
-    async def list_blobs(self, prefix: str) -> AsyncIterator[ListedBlob]:
+    async def list_blobs(self, prefix: str) -> AsyncGenerator[ListedBlob, None]:
         """The blobs whose names begin with a prefix, in the order of their names."""
         assert self._container is not None
         with _translated():
@@ -283,10 +298,10 @@ def _translated(refusal_is_final: bool = False) -> Iterator[None]:
 
 
 def _of_answer(error: HttpResponseError, refusal_is_final: bool) -> Exception:
-    code = str(getattr(error, "error_code", "") or "")
-    match code:
+    code = getattr(error, "error_code", None)
+    match getattr(code, "value", code):  # an enumeration's member where the SDK knows it
         case "MessageNotFound" | "PopReceiptMismatch":
-            return MessageGone(code)
+            return MessageGone(_line(error))
         case "RequestBodyTooLarge" | "MessageTooLarge":
             return MessageTooLarge(_line(error))
         case "QueueNotFound" | "ContainerNotFound":

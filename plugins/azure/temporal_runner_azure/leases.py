@@ -84,6 +84,14 @@ class Lease:
             raise
         await self.finish(entry)
 
+    async def release(self) -> None:
+        """Give the message back as it came, at once."""
+        await self._end(lambda client: client.update(self.message.id, self._receipt, 0))
+
+    def stop(self) -> None:
+        """Extend the message's time no longer: it comes again when it is up, unless settled."""
+        self._heart.cancel()
+
     async def _bury(self, content: Any, reason: str) -> None:
         message = self.message
         letter = {
@@ -94,49 +102,39 @@ class Lease:
             "rejected_on": datetime.now(UTC).isoformat(timespec="seconds"),
             "body": content,
         }
-        try:
-            await self._client.poison(json.dumps(letter))
-        except MessageTooLarge:
-            # The body alone is as long as a message may be: it goes first, by itself.
-            whole = await self._client.poison(message.text)
-            await self._client.poison(json.dumps({**letter, "body": None, "body_message": whole}))
-
-    async def release(self) -> None:
-        """Give the message back as it came, at once."""
-        await self._end(lambda: self._make_visible(0.0))
-
-    def abandon(self) -> None:
-        """Leave the message as it is: it is delivered again when its time is up."""
-        # Whoever settles has had its turn, so this never cuts off an update half way.
-        self._heart.cancel()
-        self._ended(self)
+        async with self._client.in_use() as client:
+            try:
+                await client.poison(json.dumps(letter))
+            except MessageTooLarge:
+                # The body alone is as long as a message may be: it goes first, by itself.
+                whole = await client.poison(message.text)
+                await client.poison(json.dumps({**letter, "body": None, "body_message": whole}))
 
     async def _settle_if_last(self) -> None:
         if not self._open:
             await self._end(self._settle)
 
-    async def _end(self, settle: Callable[[], Awaitable[None]]) -> None:
+    async def _end(self, settle: Callable[[AzureClient], Awaitable[object]]) -> None:
         try:
-            async with self._turn:
-                await settle()
+            async with self._turn, self._client.in_use() as client:
+                await settle(client)
         except MessageGone:
             # Deleted already, or delivered anew meanwhile: what Temporal has it has once.
             self._log.info("message %s was not ours any more", self.message.id)
         finally:
-            self.abandon()
+            # It has had its turn, so this does not cut off an update half way.
+            self._heart.cancel()
+            self._ended(self)
 
-    async def _settle(self) -> None:
+    async def _settle(self, client: AzureClient) -> None:
         if not self._again:
-            await self._client.delete(self.message.id, self._receipt)
+            await client.delete(self.message.id, self._receipt)
             return
         # Of several events only those come again that have to.
         rest = [self._entries[entry] for entry in sorted(self._again)]
         changed = len(rest) < len(self._entries)
         text = encode(rest, like=self.message.text) if changed else None
-        await self._make_visible(min(self._again.values()), text)
-
-    async def _make_visible(self, after: float, text: str | None = None) -> None:
-        await self._client.update(self.message.id, self._receipt, after, text)
+        await client.update(self.message.id, self._receipt, min(self._again.values()), text)
 
     async def _beat(self) -> None:
         """Extend the time at each half of it, for as long as the lease lives."""

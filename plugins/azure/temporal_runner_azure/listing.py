@@ -11,7 +11,7 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -45,7 +45,7 @@ class ListSource(PullSource):
         self._most = context.max_in_flight
         self._client = AzureClient(options)
         self._memory: Memory | None = None
-        self._listing: AsyncIterator[ListedBlob] | None = None
+        self._listing: AsyncGenerator[ListedBlob, None] | None = None
         self._listed: set[str] = set()
         self._next_listing = 0.0
         self._in_flight: set[Version] = set()
@@ -69,7 +69,9 @@ class ListSource(PullSource):
             ) from None
 
     async def close(self) -> None:
-        """Close the connection; what is still in flight is listed again by the next one."""
+        """Close the connection; what is under way still settles, or is listed again."""
+        if self._listing is not None:
+            await self._listing.aclose()
         await self._client.close()
         if self._memory is not None:
             self._memory.close()
@@ -78,7 +80,8 @@ class ListSource(PullSource):
         """The container and the prefix."""
         options = self._options
         where = f"{options.account}/{options.container}" if options.account else options.container
-        return f"Azure container {where}/{options.prefix}* every {options.poll_interval}"
+        every = options.poll_interval.total_seconds()
+        return f"Azure container {where}/{options.prefix}*, every {every:g}s"
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for the next listing, or for a blob that is to be tried again.
@@ -179,7 +182,8 @@ class ListSource(PullSource):
             "body": event.to_dict(),
         }
         if self._options.poison:
-            await self._client.poison(json.dumps(letter))
+            async with self._client.in_use() as client:
+                await client.poison(json.dumps(letter))
         else:
             self._log.error("blob %s rejected: %s", version.name, reason)
         self.done(version, rejected=reason)

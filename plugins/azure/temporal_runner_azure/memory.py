@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 
@@ -20,6 +20,10 @@ class Version:
     etag: str
 
 
+_of_process: dict[str, dict[str, str]] = {}
+"""By owner: a connection that is lost and made anew forgets nothing."""
+
+
 class Memory:
     """The versions that are done, the last one of each name.
 
@@ -30,23 +34,19 @@ class Memory:
         """Open the memory.
 
         Args:
-            path: A file that outlives the process; None remembers in memory only.
+            path: A file that outlives the process; None remembers for as long as that lives.
             owner: Whose memory it is: listeners that share a file do not see one another's.
 
         Raises:
             sqlite3.Error: The file cannot be opened or is not ours.
         """
+        self._path = path
         self._owner = owner
-        self._done: dict[str, str] = {}
         self._file: sqlite3.Connection | None = None
-        if path is not None:
-            self._file = sqlite3.connect(path, isolation_level=None)
-            self._file.execute("pragma journal_mode = wal")
-            self._file.execute("pragma synchronous = normal")
-            self._file.execute(
-                "create table if not exists done (owner text, name text, etag text, rejected text,"
-                " primary key (owner, name)) without rowid"
-            )
+        if path is None:
+            self._done = _of_process.setdefault(owner, {})
+        else:
+            self._file = _open(path)
             rows = self._file.execute("select name, etag from done where owner = ?", (owner,))
             self._done = dict(rows)
 
@@ -62,27 +62,46 @@ class Memory:
             rejected: Why it was rejected, if it was; kept in the file for a person to find.
         """
         self._done[version.name] = version.etag
-        if self._file is not None:
-            self._file.execute(
-                "insert or replace into done values (?, ?, ?, ?)",
-                (self._owner, version.name, version.etag, rejected),
-            )
+        row = (self._owner, version.name, version.etag, rejected)
+        self._write("insert or replace into done values (?, ?, ?, ?)", [row])
 
     def keep_only(self, names: Set[str]) -> None:
         """Forget what is not among the names of a whole listing."""
         gone = self._done.keys() - names
         for name in gone:
             del self._done[name]
-        if self._file is not None and gone:
-            self._file.execute("begin")
-            self._file.executemany(
-                "delete from done where owner = ? and name = ?",
-                [(self._owner, name) for name in gone],
-            )
-            self._file.execute("commit")
+        rows = [(self._owner, name) for name in gone]
+        self._write("delete from done where owner = ? and name = ?", rows)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; what is remembered later is still written to it."""
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _write(self, statement: str, rows: Sequence[tuple[str | None, ...]]) -> None:
+        if self._path is None or not rows:
+            return
+        file = self._file or _open(self._path)
+        try:
+            with file:
+                file.execute("begin")
+                file.executemany(statement, rows)
+        finally:
+            if file is not self._file:
+                file.close()
+
+
+def _open(path: str) -> sqlite3.Connection:
+    file = sqlite3.connect(path, isolation_level=None)
+    try:
+        file.execute("pragma journal_mode = wal")
+        file.execute("pragma synchronous = normal")
+        file.execute(
+            "create table if not exists done (owner text, name text, etag text, rejected text,"
+            " primary key (owner, name)) without rowid"
+        )
+    except sqlite3.Error:
+        file.close()
+        raise
+    return file

@@ -68,20 +68,19 @@ class QueueSource(PullSource):
         self._visibility = options.visibility_timeout.total_seconds()
         self._pauses = Pauses(options.poll_min.total_seconds(), options.poll_max.total_seconds())
         self._leases: set[Lease] = set()
-        self._closed = False
 
     async def connect(self) -> None:
         """Open the queue."""
         await self._client.open()
 
     async def close(self) -> None:
-        """Close the connection, once the messages that are still ours are settled.
+        """Close the connection, and extend no message's time any more.
 
-        After a failed poll some may be under way: they settle through this connection.
+        After a failed poll some may be under way: settling them takes a connection of its own.
         """
-        self._closed = True
-        if not self._leases:
-            await self._client.close()
+        for lease in self._leases:
+            lease.stop()
+        await self._client.close()
 
     def describe(self) -> str:
         """The queue's name and the poison queue's."""
@@ -122,14 +121,9 @@ class QueueSource(PullSource):
         return [delivery for deliveries in taken for delivery in deliveries]
 
     def _lease(self, message: QueueMessage) -> Lease:
-        lease = Lease(self._client, message, self._visibility, self._log, self._ended)
+        lease = Lease(self._client, message, self._visibility, self._log, self._leases.discard)
         self._leases.add(lease)
         return lease
-
-    def _ended(self, lease: Lease) -> None:
-        self._leases.discard(lease)
-        if self._closed and not self._leases:
-            self._closing = asyncio.create_task(self._client.close())
 
     async def _take(self, lease: Lease) -> list[Delivery]:
         """The events of a message that are for routes; the others are settled here."""
