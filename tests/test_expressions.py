@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from temporal_runner.events import Event
 from temporal_runner.expressions import (
@@ -120,6 +123,7 @@ def test_data_that_cel_cannot_take(data: Any) -> None:
         ("event.n == 1 || y == 2", "unknown name 'y'; there is only `event`"),
         ("starts_with(event.id)", "unknown function 'starts_with'; did you mean startsWith?"),
         ("event.id.frobnicate()", "unknown function 'frobnicate'"),
+        ("(" * 500 + "1" + ")" * 500, "not a CEL expression: it is nested too deeply"),
         ("math.cube(3)", "unknown name 'math'; there is only `event`"),
     ],
 )  # fmt: skip
@@ -185,6 +189,19 @@ def test_wrong_templates_say_where(written: Any, loc: tuple[int | str, ...], mes
     with pytest.raises(ExpressionSyntaxError, match=message.replace("$", r"\$")) as caught:
         Template(written)
     assert caught.value.loc == loc
+
+
+PIECES = ["event", ".data", ".id", "[", "]", "(", ")", "{", "}", "${{", "}}", "'", '"', "&&", "!"]
+PIECES += ["==", " ", "1", "2.5", "'x'", ",", ":", "?", "+", "in", ".size()", ".map(x, x)", "\\"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=15).map("".join)))
+def test_any_text_is_a_template_or_says_why_not(written: str) -> None:
+    """Whatever is written, and whatever it gives for an event, only our own errors come of it."""
+    for template in (written, "${{" + written + "}}"):
+        with suppress(ExpressionSyntaxError, ExpressionError):
+            Template(template).render(scope())
 
 
 def test_cel_is_loaded_only_by_what_needs_it() -> None:

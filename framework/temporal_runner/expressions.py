@@ -181,6 +181,8 @@ def _reason(source: str, error: Exception) -> str:
     found = _SYNTAX_ERROR.search(str(error))
     reason = f"{found[2]} (at its character {found[1]})" if found else str(error)
     reason = reason.replace("'<EOF>'", "its end")
+    if "recursion limit" in reason.lower():
+        return "it is nested too deeply"
     for habit, word in _HABITS:
         if habit.search(_STRING.sub('""', source)):
             return f"{reason}; CEL writes {word}"

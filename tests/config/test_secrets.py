@@ -42,6 +42,7 @@ IN_THE_FILE = {
     "a default of a wrong value": "admin: {port: '${DB_PASSWORD:-" + SECRET + "}'}",
     "YAML that breaks after it": f"temporal:\n  api_key: {SECRET}: x",
     "YAML that breaks within it": f'temporal:\n  api_key: "{SECRET}\n',
+    "YAML that breaks at its second half": f'temporal:\n  api_key: "{SECRET}" {SECRET}\n',
     "YAML that breaks in its list": f"secrets:\n- {SECRET}: [\n",
     "a key twice": f"temporal:\n  api_key: a\n  api_key: {SECRET}\n",
     "a tag": f"temporal:\n  api_key: !secret {SECRET}\n",
