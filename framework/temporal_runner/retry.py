@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from temporal_runner.backoff import Backoff, NoOptions, Timing, exponential
-from temporal_runner.errors import GaveUp, PermanentError, RunnerError, TransientError, UsageError
+from temporal_runner.errors import GaveUp, PermanentError, TransientError, UsageError
 from temporal_runner.values import format_duration
 
 T = TypeVar("T")
@@ -269,5 +269,7 @@ class Connector:
 
 
 def _one_line(error: BaseException) -> str:
-    text = str(error) if isinstance(error, RunnerError) else str(error) or repr(error)
+    text = str(error) or repr(error)
+    if isinstance(error, PermanentError):
+        text = text.split("\n  next step: ")[0]
     return " ".join(text.split())

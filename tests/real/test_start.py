@@ -78,6 +78,17 @@ class System:
         return post_json(f"http://127.0.0.1:{self.hook_port}/", data).status
 
 
+async def activity_started(client: Client, workflow_id: str) -> None:
+    """Wait until a worker has the workflow's activity in hand."""
+    handle = client.get_workflow_handle(workflow_id)
+
+    async def started() -> bool:
+        pending = (await handle.describe()).raw_description.pending_activities
+        return bool(pending) and pending[0].state == 2  # PENDING_ACTIVITY_STATE_STARTED
+
+    await eventually(started)
+
+
 @pytest.fixture
 def system(write_config: WriteConfig, temporal_server: TemporalServer) -> System:
     """A system on the shared server."""
@@ -92,8 +103,9 @@ def test_a_runner_that_starts_before_its_server_waits_and_becomes_ready(
 ) -> None:
     """Started 8 s before Temporal: attempts with classes and growing delays, then ready."""
     system = System(write_config, own_temporal_server.address)
-    started = time.monotonic()
     runner = start_runner("start", system.config)
+    wait_until(system.not_ready, what="the runner's probes to answer")
+    started = time.monotonic()
     wait_until(lambda: time.monotonic() - started > 8, what="8 s to pass without a server")
     assert system.not_ready()
     assert system.post(key="early") == 503
@@ -156,12 +168,7 @@ async def test_a_signal_drains_and_exits_0(
     key = number.name
     assert system.post(key=key, seconds=2) == 202
     handle = client.get_workflow_handle(f"slow-{system.unique}-{key}")
-
-    async def started() -> bool:
-        pending = (await handle.describe()).raw_description.pending_activities
-        return bool(pending) and pending[0].state == 2  # PENDING_ACTIVITY_STATE_STARTED
-
-    await eventually(started)
+    await activity_started(client, handle.id)
     runner.signal(number)
     assert runner.wait(within=15) == 0
     assert "stopped" in runner.output
@@ -232,3 +239,27 @@ def test_a_port_in_use_is_one_line_and_exit_1(system: System, start_runner: Star
     assert f"cannot listen at 127.0.0.1:{system.admin_port}: Address already in use" in output
     assert "next step: stop the other process, or set another port" in output
     assert "Traceback" not in output
+
+
+async def test_a_drain_past_its_deadline_ends_hard(
+    write_config: WriteConfig, system: System, start_runner: StartRunner, client: Client
+) -> None:
+    """Exit 1 at `shutdown_timeout`, and why, whatever an activity still does."""
+    short = write_config("extends: config.yaml\nshutdown_timeout: 1s", name="short.yaml")
+    runner = start_runner("start", short)
+    wait_until(system.ready)
+    assert system.post(key="endless", seconds=50) == 202
+    await activity_started(client, f"slow-{system.unique}-endless")
+    runner.signal(signal.SIGTERM)
+    assert runner.wait(within=6) == 1
+    assert "not stopped within shutdown_timeout (1s)" in runner.output
+
+
+def test_a_signal_while_it_waits_for_temporal_ends_it(
+    write_config: WriteConfig, start_runner: StartRunner
+) -> None:
+    """Nothing to drain yet: exit 0, at once."""
+    system = System(write_config, f"127.0.0.1:{free_port()}")
+    runner = start_runner("start", system.config)
+    runner.wait_for("attempt 2 failed")
+    assert runner.stop(within=5) == 0

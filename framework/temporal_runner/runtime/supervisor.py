@@ -24,6 +24,7 @@ from temporal_runner.runtime.listeners import Listener
 from temporal_runner.runtime.temporal import TemporalConnection
 from temporal_runner.runtime.workers import WorkerComponent
 from temporal_runner.serving import HttpServer
+from temporal_runner.values import format_duration
 
 log = logging.getLogger("temporal_runner")
 
@@ -99,9 +100,8 @@ class Supervisor:
                     for tasks in (listeners, workers, connections, servers):
                         await self._stop(tasks)
             except TimeoutError:
-                self._end_hard(
-                    f"not stopped within shutdown_timeout ({self.plan.shutdown_timeout:g} s)", 1
-                )
+                deadline = format_duration(self.plan.shutdown_timeout)
+                self._end_hard(f"not stopped within shutdown_timeout ({deadline})", 1)
         except RunnerError as error:
             self._failure = error
         finally:
