@@ -19,12 +19,13 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 PLUGIN = """
 from typing import Literal
+from pydantic import BaseModel
 from temporal_runner.plugin import EventSourceKind, Options, PullSource, Size, hookimpl
 
 class Depth(Options):
     metres: int
 
-class WellOptions(Options):
+class WellOptions(BaseModel):
     depth: Depth
     kind: Literal["deep", "shallow"] = "deep"
     bucket: Size = 1
