@@ -10,7 +10,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart test lint format setup pin clean
+.PHONY: quickstart test lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	$(BIN)/runner start configs/quickstart.yaml
@@ -24,6 +24,9 @@ lint: setup  ## style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: setup  ## renew the reference pages that are written from the code
+	$(BIN)/python docs/generate.py
+
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -32,14 +35,16 @@ setup: $(READY)
 
 $(READY): constraints.txt $(PROJECTS:%=%/pyproject.toml) | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes constraints.txt
-	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PROJECTS:%=-e %)
+	@echo "Setting up .venv: about a minute the first time."
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync --python $(BIN)/python --require-hashes constraints.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation $(PROJECTS:%=-e %)
 	@touch $@
 
 .tools/bin/uv:
-	$(PYTHON) -m venv .tools
-	.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@echo "Installing uv $(UV_VERSION) into .tools, since there is none on PATH."
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 pin: | $(UV)  ## renew constraints.txt from the pyproject files
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
