@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from temporal_runner.plugin import Accepted, Delivery
-from tests.webhook.support import OPEN, SECRET, accept, check_problem, listening
+from tests.webhook.support import OPEN, SECRET, accept, check_problem, listening, sign_github
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json; charset=utf-8"
@@ -147,10 +147,17 @@ async def test_data_base64() -> None:
     assert hooks.events[1].data == base64.b64encode(b"\x89PNG").decode()
 
 
+async def test_a_batch_keeps_its_own_ids_and_our_headers() -> None:
+    """Headers that the config names, or an extension called so, do not make events alike."""
+    batch = [{**EVENT, "id": f"e-{number}", "headers": "forged"} for number in range(2)]
+    async with listening(OPEN, id_header="X-Id") as hooks:
+        assert (await hooks.post(batch, content_type=BATCH, x_id="one")).status_code == 202
+    assert [event.id for event in hooks.events] == ["e-0", "e-1"]
+    assert hooks.events[0].extensions["headers"]["x-id"] == "one"
+
+
 async def test_a_sender_with_its_own_form_is_not_taken_for_cloudevents() -> None:
     """Where the signature covers the body alone, headers ce-… do not change the event."""
-    from tests.webhook.support import sign_github
-
     body = json.dumps(EVENT).encode()
     headers = {"ce_specversion": "1.0", "ce_id": "forged", "ce_source": "/s", "ce_type": "t"}
     async with listening({"verify": {"scheme": "github", "secrets": [SECRET]}}) as hooks:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -135,8 +137,6 @@ async def test_algorithms_that_are_refused(hooks: Listening) -> None:
 
 def _forge_hs256(key: bytes) -> str:
     """A token signed by a public key as if it were a shared secret, which PyJWT refuses to make."""
-    import base64
-    import hmac
 
     def part(content: bytes) -> str:
         return base64.urlsafe_b64encode(content).rstrip(b"=").decode()

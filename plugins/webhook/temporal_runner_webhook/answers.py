@@ -115,7 +115,9 @@ class Answers:
         """The answer to a request with these deliveries, each of them settled."""
         if not deliveries:
             return json_answer(HTTPStatus.OK, {"status": "ignored"})
-        worst = min(deliveries, key=lambda one: _ORDER.index(one.outcome))
+        worst = deliveries[0]
+        if len(deliveries) > 1:
+            worst = min(deliveries, key=lambda one: _ORDER.index(one.outcome))
         batch = {"events": [_summary(one) for one in deliveries]} if len(deliveries) > 1 else {}
         if worst.outcome in _PROBLEMS:
             headers: tuple[tuple[bytes, bytes], ...] = ()

@@ -90,7 +90,8 @@ class WebhookOptions(Section):
     tls: TlsOptions | None = None
     """Serve HTTPS; listeners that share a port have the same."""
     id_header: HeaderName | None = None
-    """The header that becomes the event's `id`, instead of what the scheme has for it."""
+    """The header that becomes the event's `id`, instead of what the scheme has for it. CloudEvents
+    and Event Grid's events have their own."""
     type_header: HeaderName | None = None
     """The header that becomes the event's `type`, instead of what the scheme has for it."""
     max_body: Size = 1024 * 1024

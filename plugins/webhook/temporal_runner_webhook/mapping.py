@@ -6,9 +6,11 @@ The table in docs/reference/webhook.md says the same in words.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -29,8 +31,9 @@ from temporal_runner_webhook.request import (
 
 MOST_EVENTS = 5000
 """Events in one request."""
-_HIDDEN = frozenset(["authorization", "cookie", "proxy-authorization", "x-api-key"])
-_HIDDEN_PARTS = ("signature", "token", "secret", "password")
+_HIDDEN = re.compile(
+    "signature|token|secret|password|^(?:authorization|cookie|proxy-authorization|x-api-key)$"
+)
 
 
 class EventReader:
@@ -42,7 +45,8 @@ class EventReader:
         self._most = options.max_body
         self._id_header = (options.id_header or "").lower()
         self._type_header = (options.type_header or "").lower()
-        self._hidden = _HIDDEN | {(getattr(options.verify, "header", None) or "").lower()}
+        proof = (getattr(options.verify, "header", None) or "").lower()
+        self._is_hidden = lru_cache(1000)(lambda name: name == proof or _HIDDEN.search(name))
 
     def read(self, request: Request) -> list[Event]:
         """The events in a request.
@@ -52,19 +56,24 @@ class EventReader:
                 that its event needs is missing.
         """
         body = expand(request, self._most)
+        extensions = self._extensions(request.headers)
         if self._scheme not in _READERS and cloudevents.is_cloudevent(request):
             events = cloudevents.read(request, body)
         else:
-            content = self._content(request, body)
-            if self._scheme == "event_grid":
-                events = [_of_event_grid(one) for one in _as_list(content)]
-            else:
+            data = self._content(request, body)
+            if self._scheme != "event_grid":
                 read = _READERS.get(self._scheme, _plain)
-                events = [read(_Content(self._path, request, body, content))]
+                event = read(_Content(self._path, request, body, data, extensions))
+                return [self._named(event, request)]
+            events = [_of_event_grid(one) for one in _as_list(data)]
         if len(events) > MOST_EVENTS:
             detail = f"there are more than {MOST_EVENTS} events in the request"
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, detail)
-        return [self._finished(event, request) for event in events]
+        own = extensions["headers"]
+        return [
+            replace(event, extensions={**extensions, **event.extensions, "headers": own})
+            for event in events
+        ]
 
     def _content(self, request: Request, body: bytes) -> Any:
         media_type = request.media_type
@@ -79,27 +88,24 @@ class EventReader:
             return parse_json(body)
         raise unsupported(f"the body must be application/json or {FORM}")
 
-    def _finished(self, event: Event, request: Request) -> Event:
-        extensions = {**event.extensions, "headers": self._shown(request.headers)}
-        if trace := request.headers.get("traceparent"):
-            extensions.setdefault("traceparent", trace)
-        changes: dict[str, Any] = {"extensions": extensions}
+    def _named(self, event: Event, request: Request) -> Event:
+        """The event with the ID and the type of the headers that the config names."""
         if self._id_header:
-            changes["id"] = _required(request, self._id_header)
+            event = replace(event, id=_required(request, self._id_header))
         if self._type_header and (kind := request.headers.get(self._type_header)):
-            changes["type"] = kind
-        return replace(event, **changes)
+            event = replace(event, type=kind)
+        return event
 
-    def _shown(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """The headers that routes may use: not those that prove who sent it."""
-        return {
-            name: value
-            for name, value in headers.items()
-            if name not in self._hidden and not any(part in name for part in _HIDDEN_PARTS)
-        }
+    def _extensions(self, headers: Mapping[str, str]) -> dict[str, Any]:
+        """The headers that routes may use, and the sender's trace."""
+        is_hidden = self._is_hidden
+        shown = {name: value for name, value in headers.items() if not is_hidden(name)}
+        if trace := headers.get("traceparent"):
+            return {"headers": shown, "traceparent": trace}
+        return {"headers": shown}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Content:
     """A request whose body has been read, and what its sender's reader makes an event of.
 
@@ -108,12 +114,14 @@ class _Content:
         request: The request.
         body: The body, expanded.
         data: What it holds.
+        extensions: The event's.
     """
 
     path: str
     request: Request
     body: bytes
     data: Any
+    extensions: dict[str, Any]
 
     def header(self, name: str) -> str | None:
         return self.request.headers.get(name) or None
@@ -141,6 +149,7 @@ class _Content:
             time=time or datetime.now(UTC),
             datacontenttype=self.request.media_type,
             data=self.data,
+            extensions=self.extensions,
         )
 
 
@@ -213,6 +222,7 @@ def _sns(content: _Content) -> Event:
         time=cloudevents.time_of(content.data["Timestamp"]),
         datacontenttype="text/plain" if isinstance(data, str) else "application/json",
         data=data,
+        extensions=content.extensions,
     )
 
 

@@ -57,7 +57,6 @@ def bad(detail: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, detail)
 
 
-@dataclass(slots=True)
 class Request:
     """A request whose body has arrived.
 
@@ -65,21 +64,21 @@ class Request:
         headers: By lower-case name.
         query_string: As it was sent.
         body: As it was sent, still compressed: what signatures are over.
+        media_type: The body's, without its parameters.
     """
 
-    headers: Mapping[str, str]
-    query_string: bytes
-    body: bytes
+    __slots__ = ("body", "headers", "media_type", "query_string")
+
+    def __init__(self, headers: Mapping[str, str], query_string: bytes, body: bytes) -> None:
+        self.headers = headers
+        self.query_string = query_string
+        self.body = body
+        self.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def query(self, name: str) -> str:
         """A parameter of the URL, or empty."""
         values = parse_qs(self.query_string.decode("latin-1"), max_num_fields=100)
         return values.get(name, [""])[0]
-
-    @property
-    def media_type(self) -> str:
-        """The body's media type, without its parameters."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
