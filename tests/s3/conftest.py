@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from temporal_runner.plugin import PullSource
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.source import make_source
 from tests.s3.support import CREDENTIALS, REGION, Server, Sqs, context, needed
+from tests.support import free_port, wait_until
 
 MakeQueue = Callable[..., Sqs]
 OpenSource = Callable[..., Awaitable[PullSource]]
@@ -35,6 +37,58 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A real S3 server, its data on disk."""
+    binary, folder = needed("weed"), tmp_path_factory.mktemp("seaweed")
+
+    def command(port: int) -> list[str]:
+        ports = {
+            "master.port": free_port(),
+            "master.port.grpc": free_port(),
+            "volume.port": free_port(),
+            "volume.port.grpc": free_port(),
+            "filer.port": free_port(),
+            "filer.port.grpc": free_port(),
+            "s3.port": port,
+            "s3.port.grpc": free_port(),
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+        }
+        options = [f"-{name}={number}" for name, number in ports.items()]
+        # Without growing volumes in advance it takes little disk, and a bucket little time.
+        return [
+            binary,
+            *("server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
+            *("-filer", "-s3", "-volume.max=100", "-master.volumeSizeLimitMB=16"),
+            *(f"-{name}.localSocket={folder / name}.sock" for name in ("filer", "s3")),
+            *options,
+        ]
+
+    server = Server(command, folder)
+    wait_until(lambda: writes(server), within=60, what="SeaweedFS to take objects")
+    yield server
+    server.stop()
+
+
+def writes(server: Server) -> bool:
+    """Whether it takes objects by now."""
+    try:
+        server.client("s3").create_bucket(Bucket="warm-up")
+        server.client("s3").put_object(Bucket="warm-up", Key="k", Body=b"v")
+    except (ClientError, BotoCoreError):
+        return False
+    return True
+
+
+@pytest.fixture
+def real_bucket(seaweed: Server) -> str:
+    """A bucket of the test's own on SeaweedFS."""
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    seaweed.client("s3").create_bucket(Bucket=name)
+    return name
 
 
 @pytest.fixture
@@ -68,7 +122,9 @@ async def open_source(moto: Server) -> AsyncIterator[OpenSource]:
     sources = []
 
     async def connect(*, max_in_flight: int = 100, **options: Any) -> PullSource:
-        defaults = {"endpoint_url": moto.url, "wait_time": "1s"} if "bucket" not in options else {}
+        defaults = {"endpoint_url": moto.url}
+        if options.get("mode") != "list":
+            defaults["wait_time"] = "1s"
         source = make_source(S3Options(**{**defaults, **options}), context(max_in_flight))
         sources.append(source)
         await source.connect()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 from temporalio.client import Client
 
@@ -46,8 +48,9 @@ class Uploads:
         s3: Server,
         options: str,
         unmatched: str = "ignore",
+        name: str = "",
     ) -> None:
-        self.name = f"uploads-{uuid.uuid4().hex[:8]}"
+        self.name = name or f"uploads-{uuid.uuid4().hex[:8]}"
         self.port = free_port()
         text = CONFIG.format(
             root=ROOT,
@@ -64,6 +67,16 @@ class Uploads:
 
     def ready(self) -> int:
         return http("GET", f"http://127.0.0.1:{self.port}/readyz").status
+
+    def counts(self) -> dict[str, int]:
+        """What the listener says of its deliveries."""
+        status = http("GET", f"http://127.0.0.1:{self.port}/status").json()
+        (listener,) = [one for one in status["components"] if one["kind"] == "listener"]
+        return {"received": 0, "accepted": 0, "duplicate": 0, **listener["counts"]}
+
+    def settled(self) -> int:
+        """How many it has done with."""
+        return self.counts()["accepted"] + self.counts()["duplicate"]
 
     async def workflow_of(self, client: Client, key: str) -> str:
         """The ID of the one workflow that an object started."""
@@ -100,4 +113,100 @@ async def test_object_put_into_a_bucket_starts_the_workflow_that_reads_it(
     workflow_id = await uploads.workflow_of(client, "in/hello world+ü.txt")
     assert await client.get_workflow_handle(workflow_id).result() == "hello"
     await eventually(lambda: queue.empty, what="the queue to be empty")
+    assert uploads.process.stop() == 0, uploads.process.output
+
+
+async def test_object_found_by_listing_starts_the_workflow_that_reads_it(
+    start_runner: StartRunner,
+    write_config: WriteConfig,
+    temporal_server: TemporalServer,
+    client: Client,
+    seaweed: Server,
+    real_bucket: str,
+    tmp_path: Path,
+) -> None:
+    """From put_object on a real S3 server to the workflow's result, without notifications."""
+    state = tmp_path / "state.db"
+    options = (
+        f"{{mode: list, bucket: {real_bucket}, prefix: in/, endpoint_url: '{seaweed.url}',"
+        f" poll_interval: 200ms, state_file: '{state}'}}"
+    )
+    uploads = Uploads(start_runner, write_config, temporal_server, seaweed, options)
+    seaweed.client("s3").put_object(Bucket=real_bucket, Key="in/hello world+ü.txt", Body=b"hello")
+    workflow_id = await uploads.workflow_of(client, "in/hello world+ü.txt")
+    assert await client.get_workflow_handle(workflow_id).result() == "hello"
+    assert uploads.process.stop() == 0, uploads.process.output
+
+
+async def test_several_runners_that_list_do_not_double_start(
+    start_runner: StartRunner,
+    write_config: WriteConfig,
+    temporal_server: TemporalServer,
+    client: Client,
+    seaweed: Server,
+    real_bucket: str,
+) -> None:
+    """Two runners list the same prefix, each with a memory of its own: one workflow an object."""
+    options = f"{{mode: list, bucket: {real_bucket}, endpoint_url: '{seaweed.url}', poll_interval: 200ms}}"
+    one = Uploads(start_runner, write_config, temporal_server, seaweed, options)
+    two = Uploads(start_runner, write_config, temporal_server, seaweed, options, name=one.name)
+    for number in range(10):
+        key = f"{number}.txt"
+        seaweed.client("s3").put_object(Bucket=real_bucket, Key=key, Body=key.encode())
+    wait_until(lambda: one.settled() == two.settled() == 10, what="both to have found all")
+    found = [item async for item in client.list_workflows(f"TaskQueue = '{one.name}'")]
+    assert len(found) == 10
+    assert one.counts()["accepted"] + two.counts()["accepted"] == 10
+    for uploads in (one, two):
+        assert uploads.process.stop() == 0, uploads.process.output
+
+
+async def test_event_that_no_route_can_take_is_a_dead_letter(
+    start_runner: StartRunner,
+    write_config: WriteConfig,
+    temporal_server: TemporalServer,
+    moto: Server,
+    queue: Sqs,
+    dead_letters: Sqs,
+) -> None:
+    """With `unmatched: reject` what the filters do not want, by its decoded key, is kept."""
+    options = (
+        f"{{queue_url: '{queue.url}', endpoint_url: '{moto.url}', wait_time: 1s,"
+        f" dead_letter_queue_url: '{dead_letters.url}'}}"
+    )
+    Uploads(start_runner, write_config, temporal_server, moto, options, unmatched="reject")
+    queue.send(notification("b", "photo+1.jpg", "1"))
+    await eventually(lambda: dead_letters.counts() == (1, 0), what="the dead letter")
+    (letter,) = dead_letters.drain()
+    assert reason_of(letter) == "no route wants this event"
+    await eventually(lambda: queue.empty, what="the queue to be empty")
+
+
+async def test_temporal_down_holds_messages_without_losing_or_repeating_them(
+    start_runner: StartRunner,
+    write_config: WriteConfig,
+    own_temporal_server: TemporalServer,
+    moto: Server,
+    queue: Sqs,
+) -> None:
+    """Temporal is away for three visibility time-outs: what was received is held, then done once."""
+    own_temporal_server.start()
+    own_temporal_server.wait_serving()
+    options = (
+        f"{{queue_url: '{queue.url}', endpoint_url: '{moto.url}', wait_time: 1s,"
+        " visibility_timeout: 1s}"
+    )
+    uploads = Uploads(start_runner, write_config, own_temporal_server, moto, options)
+    own_temporal_server.kill()
+    body = notification("b", "k.txt", "1")
+    queue.send(body)
+    await eventually(lambda: queue.counts() == (0, 1), what="the message to be received")
+    held = asyncio.get_running_loop().time()
+    while asyncio.get_running_loop().time() - held < 3.2:
+        assert queue.counts() == (0, 1)
+        await asyncio.sleep(0.1)
+    own_temporal_server.start()
+    await eventually(lambda: queue.empty, within=20, what="the queue to be empty")
+    assert uploads.counts()["received"] == 1
+    assert uploads.counts()["accepted"] == 1
     assert uploads.process.stop() == 0, uploads.process.output

@@ -27,6 +27,8 @@ from temporal_runner_s3.config import AssumeRole, S3Options
 
 _LONGEST_WAIT = 20
 """Seconds; no receive waits longer."""
+PAGE = 1000
+"""Objects in a page of a listing; S3 gives no more."""
 _WRONG_KEYS = {
     "InvalidClientTokenId",
     "InvalidAccessKeyId",
@@ -239,10 +241,10 @@ class Bucket(_Service):
         more = {"ContinuationToken": continued} if continued else {}
         with explained(f"the bucket {options.bucket}"):
             answer = await self._client.list_objects_v2(
-                Bucket=options.bucket, Prefix=options.prefix, **more
+                Bucket=options.bucket, Prefix=options.prefix, MaxKeys=PAGE, **more
             )
         listed = [
-            Listed(one["Key"], one["ETag"].strip('"'), one["Size"], one["LastModified"])
+            Listed(one["Key"], one.get("ETag", "").strip('"'), one["Size"], one["LastModified"])
             for one in answer.get("Contents", [])
         ]
         return listed, answer.get("NextContinuationToken") if answer["IsTruncated"] else None

@@ -343,17 +343,14 @@ class Inbox:
         while self._chores:
             await asyncio.wait(self._chores)
 
-    async def emptied(self) -> None:
-        """Wait until no message is in hand."""
-        while self._held:
-            self.changed.clear()
-            await self.changed.wait()
-
     async def close(self) -> None:
-        """Finish what is being said to the queue, and stop."""
+        """Keep nothing hidden any longer, and wait until what is in hand is settled or visible."""
+        self._heart.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._visibility):
+                while self._held:
+                    self.changed.clear()
+                    await self.changed.wait()
         await self._finish_chores()
         await self._deletes.drain()
         await self._changes.drain()
-        self._heart.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._heart

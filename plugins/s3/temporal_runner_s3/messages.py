@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
@@ -96,14 +96,14 @@ def _record(body: str, written: Any, read: Any) -> Iterator[Record]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
     else:
-        if not _is_folder_marker(event):
+        about = event.data["object"]
+        if not is_folder_marker(about["key"], about.get("size")):
             yield Record(body, event)
 
 
-def _is_folder_marker(event: Event) -> bool:
+def is_folder_marker(key: str, size: int | None) -> bool:
     """What consoles put to show a folder: an empty object whose key ends with a slash."""
-    about = event.data["object"]
-    return about["key"].endswith("/") and not about.get("size")
+    return key.endswith("/") and not size
 
 
 # S3's own notification. --------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def _of_notification(record: Mapping[str, Any]) -> Event:
     except UnicodeDecodeError:
         raise _Unreadable(f"the key {about['key']!r} is not UTF-8") from None
     request = record.get("responseElements") or {}
-    return object_event(
+    return Happening(
         bucket=s3["bucket"]["name"],
         key=key,
         type=str(record["eventName"]).removeprefix("s3:"),
@@ -136,7 +136,7 @@ def _of_notification(record: Mapping[str, Any]) -> Event:
         request_id=request.get("x-amz-request-id"),
         region=record.get("awsRegion"),
         detail={name: value for name, value in record.items() if name not in _READ},
-    )
+    ).event()
 
 
 # EventBridge. ------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def _of_event_bridge(content: Mapping[str, Any]) -> Event:
         raise _Unreadable(f"an EventBridge event of {content.get('source')}, not of aws.s3")
     detail = content["detail"]
     about = detail["object"]
-    return object_event(
+    return Happening(
         bucket=detail["bucket"]["name"],
         key=about["key"],
         type=_type_of(content["detail-type"], detail),
@@ -177,7 +177,7 @@ def _of_event_bridge(content: Mapping[str, Any]) -> Event:
         request_id=detail.get("request-id"),
         region=content.get("region"),
         detail={name: value for name, value in detail.items() if name not in ("bucket", "object")},
-    )
+    ).event()
 
 
 def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
@@ -194,56 +194,79 @@ def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
 # What both have in common. -----------------------------------------------------------------------
 
 
-def object_event(
-    *,
-    bucket: str,
-    key: str,
-    type: str,  # noqa: A002 - CloudEvents' word
-    time: datetime | None,
-    size: int | None = None,
-    etag: str | None = None,
-    version_id: str | None = None,
-    sequencer: str | None = None,
-    request_id: str | None = None,
-    region: str | None = None,
-    detail: Mapping[str, Any],
-) -> Event:
-    """The event of an object, the same whichever way it came.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """What happened to an object, in S3's words.
 
-    Its id tells this one happening from all others of the object. A sequencer does, and so does
-    the version that was made or removed. Other events (tags, restores) may happen to one version
-    again and again: their request tells, and their time.
+    Attributes:
+        bucket: The bucket's name.
+        key: The key, decoded.
+        type: S3's event name without `s3:`.
+        time: When.
+        size: Bytes.
+        etag: Without quotes.
+        version_id: In a bucket with versions.
+        sequencer: What orders the puts and deletes of one key.
+        request_id: The request that caused it.
+        region: The bucket's.
+        detail: What else the sender said.
     """
-    if not bucket or not key or not isinstance(bucket, str) or not isinstance(key, str):
-        raise _Unreadable("a record without a bucket's name or a key")
-    about = {
-        "key": key,
-        "size": size,
-        "eTag": etag,
-        "versionId": version_id,
-        "sequencer": sequencer,
-    }
-    made = type.startswith(("ObjectCreated", "ObjectRemoved"))
-    if sequencer:
-        token = normal_sequencer(sequencer)
-    elif made and version_id and version_id != "null":
-        token = version_id
-    else:
-        token = f"{time.isoformat() if time else ''}-{request_id or etag or ''}"
-    return Event(
-        id=f"{bucket}/{key}@{token}/{type}",
-        source=f"s3://{bucket}",
-        type=type,
-        subject=key,
-        time=time,
-        datacontenttype="application/json",
-        data={
-            "bucket": {"name": bucket},
-            "object": {name: value for name, value in about.items() if value is not None},
-            "region": region,
-            "detail": dict(detail),
-        },
-    )
+
+    bucket: str
+    key: str
+    type: str
+    time: datetime | None
+    size: int | None = None
+    etag: str | None = None
+    version_id: str | None = None
+    sequencer: str | None = None
+    request_id: str | None = None
+    region: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def event(self, token: str | None = None) -> Event:
+        """The event, the same whichever way it came.
+
+        Args:
+            token: What tells it from all others of this key and type.
+        """
+        if not (isinstance(self.bucket, str) and self.bucket and self.key):
+            raise _Unreadable("a record without a bucket's name or a key")
+        about = {
+            "key": self.key,
+            "size": self.size,
+            "eTag": self.etag,
+            "versionId": self.version_id,
+            "sequencer": self.sequencer,
+        }
+        return Event(
+            id=f"{self.bucket}/{self.key}@{token or self._token()}/{self.type}",
+            source=f"s3://{self.bucket}",
+            type=self.type,
+            subject=self.key,
+            time=self.time,
+            datacontenttype="application/json",
+            data={
+                "bucket": {"name": self.bucket},
+                "object": {name: value for name, value in about.items() if value is not None},
+                "region": self.region,
+                "detail": dict(self.detail),
+            },
+        )
+
+    def _token(self) -> str:
+        """The sequencer, or the version that was made or removed, which happens once.
+
+        Other events (tags, restores) may happen to one version again and again: their time and
+        their request tell.
+        """
+        if self.sequencer:
+            return normal_sequencer(self.sequencer)
+        made = self.type.startswith(("ObjectCreated", "ObjectRemoved"))
+        if made and self.version_id and self.version_id != "null":
+            return self.version_id
+        time = self.time.isoformat() if self.time else ""
+        return f"{time}-{self.request_id or self.etag or ''}"
 
 
 def normal_sequencer(sequencer: str) -> str:

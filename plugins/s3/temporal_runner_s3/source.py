@@ -11,16 +11,20 @@ from temporal_runner.plugin import Delivery, PullSource, SourceContext
 from temporal_runner_s3.client import Queue
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.inbox import Inbox
+from temporal_runner_s3.listing import ListSource
 
 _BATCH = 10
 """SQS gives no more messages at a time."""
 
 _lingering: set[asyncio.Task[None]] = set()
+"""Connections that are closed but for what is under way."""
 
 
 def make_source(options: S3Options, context: SourceContext) -> PullSource:
     """The source for the options' mode."""
-    return QueueSource(options, context)
+    return (
+        QueueSource(options, context) if options.mode == "queue" else ListSource(options, context)
+    )
 
 
 class QueueSource(PullSource):
@@ -78,16 +82,20 @@ class QueueSource(PullSource):
         inbox.take(await self._queue.receive(most, wait, self._visibility))
 
     async def close(self) -> None:
-        """Put back what was not started. What is under way is still settled, and kept hidden."""
-        if self._inbox is None:
+        """Put back what was not started. What is under way can be settled as long as it is hidden.
+
+        After that it comes again, to the next connection or to another runner.
+        """
+        inbox, self._inbox = self._inbox, None
+        if inbox is None:
             await self._queue.close()
             return
         await self._stop_polling()
-        await self._inbox.release_unstarted()
-        ending = asyncio.create_task(_end(self._inbox, self._queue))
+        await inbox.release_unstarted()
+        ending = asyncio.create_task(_end(inbox, self._queue))
         _lingering.add(ending)
         ending.add_done_callback(_lingering.discard)
-        if self._inbox.empty:
+        if inbox.empty:
             await ending
 
     async def _stop_polling(self) -> None:
@@ -100,7 +108,6 @@ class QueueSource(PullSource):
 async def _end(inbox: Inbox, queue: Queue) -> None:
     """Close the connection once nothing is under way."""
     try:
-        await inbox.emptied()
         await inbox.close()
     finally:
         await queue.close()
