@@ -191,6 +191,19 @@ def test_a_worker_and_a_listener_of_one_name(write_config: WriteConfig) -> None:
     ]
 
 
+def test_an_error_in_a_listener_does_not_hide_those_of_its_options(
+    write_config: WriteConfig,
+) -> None:
+    """A listener whose own keys are wrong has its source and options checked all the same."""
+    text = config("[{strat: FulfilOrder}]") + "    options: {evry: 1}\n  m: {source: tik}\n"
+    assert [problem.split(";")[0] for problem in found(write_config(text))] == [
+        f"{line(text, 'strat')} listeners.l.routes[0].strat: unknown option",
+        f"{line(text, 'evry')} listeners.l.options.evry: unknown option",
+        f"{line(text, 'm: {source')} listeners.m.routes: is required",
+        f"{line(text, 'tik}')} listeners.m.source: unknown event source 'tik'",
+    ]
+
+
 # Connections. -------------------------------------------------------------------------------------
 
 

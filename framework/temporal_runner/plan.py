@@ -142,6 +142,7 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     connections = planner.connections()
     workers = [plan for name in settings.workers if (plan := planner.worker(name))]
     listeners = [found for name in settings.listeners if (found := planner.listener(name))]
+    planner.check_options_of_the_rest()
     planner.check_names()
     planner.check_task_queues(workers, listeners)
     if not settings.workers and not settings.listeners and not loaded.problems:
@@ -398,6 +399,21 @@ class _Planner:
             options=options,
             routes=routes,
         )
+
+    def check_options_of_the_rest(self) -> None:
+        """Listeners with an error elsewhere in them are left out; their options can be checked."""
+        written = self._loaded.tree.child("listeners")
+        names = written.value if written and isinstance(written.value, dict) else {}
+        for name in names.keys() - self._settings.listeners.keys():
+            source = names[name].child("source")
+            if source is None or not isinstance(source.value, str) or source.bad:
+                continue
+            try:
+                kind = self._catalog.sources.get(source.value)
+            except PluginError as error:
+                self._loaded.problem(("listeners", name, "source"), str(error))
+            else:
+                self._checked(kind.options, ("listeners", name, "options"))
 
     def _claim(self, kind: EventSourceKind, options: BaseModel, name: str) -> None:
         try:

@@ -90,7 +90,7 @@ MISTAKES = {
         "2:3 workers.w.task_queue: is required",
     ),
     "no routes": (
-        "listeners:\n  l:\n    source: webhook\n    routes: []",
+        "listeners:\n  l:\n    source: webhook\n    routes: []\n    options: {verify: {scheme: none}}",
         "4:13 listeners.l.routes: must not be empty",
     ),
 }
@@ -330,6 +330,14 @@ def test_long_lines_are_cut_round_the_place(write_config: WriteConfig) -> None:
     _, line, caret = str(problem).splitlines()
     assert len(line) < 200
     assert line[caret.index("^")] == "x"
+
+
+def test_a_secrets_key_at_a_lines_end_cuts_nothing(write_config: WriteConfig) -> None:
+    """A line that ends in a secret's key is shown whole."""
+    (problem, *_) = problems(write_config("tmporal: &x {a: 1, api_key:\n    hunter2}"))
+    assert "hunter2" not in str(problem)
+    (problem, *_) = problems(write_config("log: {level: [a, {api_key:\n    hunter2}]}"))
+    assert str(problem).splitlines()[1].endswith("log: {level: [a, {api_key:")
 
 
 def test_control_characters_reach_no_terminal(write_config: WriteConfig) -> None:

@@ -122,6 +122,14 @@ def test_tab_indentation_gets_a_hint() -> None:
     assert problems[0].endswith("YAML is indented with spaces, not tabs")
 
 
+@pytest.mark.parametrize("text", ["a: [${{ event.data }}]", "a: {b: ${{ event.id }}}", "a: [${B}]"])
+def test_unquoted_expressions_get_a_hint(text: str) -> None:
+    """Braces without quotes in a flow list are answered with what to write."""
+    _, problems = composed(text)
+    assert problems[0].startswith("1:")
+    assert problems[0].endswith("between [ ] or { } a text with ${ in it needs quotes")
+
+
 def test_aliases_cannot_multiply_without_bound() -> None:
     """A billion laughs is refused, and soon."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

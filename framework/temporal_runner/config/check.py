@@ -35,9 +35,9 @@ _MESSAGES = {
     "bool_type": "must be true or false",
     "model_type": "must be a mapping (key: value)",
     "dict_type": "must be a mapping (key: value)",
-    "tuple_type": "must be a list",
-    "list_type": "must be a list",
-    "set_type": "must be a list",
+    "tuple_type": "must be a list (- one, or [one, two])",
+    "list_type": "must be a list (- one, or [one, two])",
+    "set_type": "must be a list (- one, or [one, two])",
     "too_short": "must not be empty",
     "string_too_short": "must not be empty",
 }

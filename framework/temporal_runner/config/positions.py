@@ -28,6 +28,7 @@ _MOST_VALUES = 200_000
 _DEEPEST = 100
 """Levels of mappings and lists; the JSON reader that checks the values takes 200."""
 _OPENERS = re.compile(r"[\[{?-]")
+_UNQUOTED = re.compile(r"[\[{,:]\s*\$\{")
 _LONGEST_NUMBER = 1000
 """Digits; Python itself refuses to read a number of more than 4300."""
 
@@ -151,7 +152,7 @@ def compose(text: str, file: Path, problems: list[Problem]) -> Node | None:
             mark = error.context_mark  # a quote that is never closed: show where it opens
         spot = Spot(file, mark.line + 1, mark.column + 1) if mark else Spot(file, 1, 1)
         context = f"{error.context}: " if error.context else ""
-        hint = "; YAML is indented with spaces, not tabs" if _at_tab(text, mark) else ""
+        hint = _hint(text, mark)
         problems.append(Problem(spot, "", f"not valid YAML: {context}{error.problem}{hint}"))
         return None
     except yaml.reader.ReaderError as error:
@@ -189,9 +190,15 @@ def _too_deep(text: str) -> Any:
     return None
 
 
-def _at_tab(text: str, mark: yaml.Mark | None) -> bool:
+def _hint(text: str, mark: yaml.Mark | None) -> str:
+    """What two common mistakes look like to YAML, in words."""
     lines = text.splitlines()
-    return mark is not None and lines[mark.line :] != [] and lines[mark.line].startswith("\t")
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if line.startswith("\t"):
+        return "; YAML is indented with spaces, not tabs"
+    if _UNQUOTED.search(line):
+        return "; between [ ] or { } a text with ${ in it needs quotes"
+    return ""
 
 
 class _Unreadable(Exception):

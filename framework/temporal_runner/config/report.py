@@ -104,10 +104,10 @@ class Problem:
             after = f"{key}: …"
         elif (entry and not entry["value"]) or self._within_secret(lines):
             after = after if _NO_SECRET.fullmatch(after) else "***"
-        elif (found := _SECRET_ENTRY.search(after)) and not _NO_SECRET.fullmatch(
-            found["value"] or ""
-        ):
-            after = after[: found.start("value")] + "***"
+        else:
+            found = _SECRET_ENTRY.search(after)
+            if found and found["value"] and not _NO_SECRET.fullmatch(found["value"]):
+                after = after[: found.start("value")] + "***"
         return masked(before), masked(after)
 
     def _within_secret(self, lines: Sequence[str]) -> bool:
