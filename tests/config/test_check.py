@@ -90,7 +90,10 @@ MISTAKES = {
         "2:3 workers.w.task_queue: is required",
     ),
     "no routes": (
-        "listeners:\n  l:\n    source: webhook\n    routes: []\n    options: {verify: {scheme: none}}",
+        (
+            "listeners:\n  l:\n    source: webhook\n    routes: []\n"
+            "    options: {verify: {scheme: none}}"
+        ),
         "4:13 listeners.l.routes: must not be empty",
     ),
 }
