@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from temporal_runner.cli import health, plugins, schema, start, validate, wait
+from temporal_runner.cli import health, new_plugin, plugins, schema, start, validate, wait
 from temporal_runner.errors import RunnerError, UsageError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ for command in (
     health.health,
     plugins.plugins,
     schema.schema,
+    new_plugin.new_plugin,
 ):
     app.command()(command)
 

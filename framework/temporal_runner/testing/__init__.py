@@ -44,7 +44,7 @@ _MODULES = {
     "Receiving": "receiving",
 }
 
-for _module in {*_MODULES.values()}:
+for _module in {*_MODULES.values(), "steps"}:
     pytest.register_assert_rewrite(f"{__name__}.{_module}")
 
 

@@ -11,8 +11,9 @@ import pytest
 from temporal_runner.errors import PermanentError
 from temporal_runner.events import Delivery
 from temporal_runner.sources import PullSource, PushSource
+from temporal_runner.testing import steps
 from temporal_runner.testing.fakes import make_context
-from temporal_runner.testing.service import SourceUnderTest, check_event, check_same, identity
+from temporal_runner.testing.service import SourceUnderTest
 
 _REASON = "conformance: this event can never succeed"
 
@@ -44,24 +45,24 @@ class EventSourceConformance(SourceUnderTest):
     async def test_an_event_arrives_whole(self) -> None:
         """An event that happens is delivered, as a sound CloudEvents event."""
         async with self.receiving() as receiving:
-            sender, delivery = await self._deliver(receiving, "one")
-            check_event(delivery.event)
+            sender, delivery = await steps.deliver(self, receiving, "one")
+            steps.check_event(delivery.event)
             await receiving.ack(delivery)
-            await self._learns(sender, "accepted")
+            await steps.learns(self, sender, "accepted")
 
     async def test_two_events_are_two(self) -> None:
         """Two events that happen have two identities: the second is not taken for the first."""
         async with self.receiving() as receiving:
-            one = await self._settled(receiving, "one")
-            two = await self._settled(receiving, "two")
-            assert identity(one) != identity(two), (
-                f"two events have one identity, {identity(one)}: the second would start nothing"
+            one = await steps.deliver_and_ack(self, receiving, "one")
+            two = await steps.deliver_and_ack(self, receiving, "two")
+            assert steps.identity(one) != steps.identity(two), (
+                f"two events have one identity: for {steps.identity(one)} the second starts nothing"
             )
 
     async def test_an_acknowledged_event_does_not_come_again(self) -> None:
         """ack() is the end of an event, for this object and for the next one."""
         async with self.receiving() as receiving:
-            await self._settled(receiving, "one")
+            await steps.deliver_and_ack(self, receiving, "one")
             await receiving.nothing(self.quiet)
         async with self.receiving() as receiving:
             await receiving.nothing(self.quiet)
@@ -69,13 +70,13 @@ class EventSourceConformance(SourceUnderTest):
     async def test_a_nacked_event_comes_again(self) -> None:
         """nack() has the same event come again, or its sender send it again."""
         async with self.receiving() as receiving:
-            sender, first = await self._deliver(receiving, "one")
+            sender, first = await steps.deliver(self, receiving, "one")
             await receiving.nack(first)
-            await self._learns(sender, "again")
+            await steps.learns(self, sender, "again")
             if not receiving.pushes:
-                self._needs("redelivers")
+                steps.needs(self, "redelivers")
                 again = await receiving.next()
-                check_same(first, again)
+                steps.check_same(first, again)
                 await receiving.ack(again)
 
     async def test_an_unsettled_event_comes_again(self) -> None:
@@ -83,23 +84,23 @@ class EventSourceConformance(SourceUnderTest):
         async with self.receiving() as receiving:
             if receiving.pushes:
                 pytest.skip("its sender keeps the event")
-            self._needs("redelivers")
-            _, first = await self._deliver(receiving, "one")
+            steps.needs(self, "redelivers")
+            _, first = await steps.deliver(self, receiving, "one")
         async with self.receiving() as receiving:
             again = await receiving.next()
-            check_same(first, again)
+            steps.check_same(first, again)
             await receiving.ack(again)
 
     async def test_a_rejected_event_is_kept(self) -> None:
         """reject() keeps the event with its reason where a person finds it, and ends it."""
         async with self.receiving() as receiving:
-            sender, delivery = await self._deliver(receiving, "one")
+            sender, delivery = await steps.deliver(self, receiving, "one")
             await receiving.reject(delivery, _REASON)
-            await self._learns(sender, "refused")
+            await steps.learns(self, sender, "refused")
             if not receiving.pushes:
                 await receiving.nothing(self.quiet)
         if self.keeps_rejected:
-            kept = await self._kept("one")
+            kept = await steps.kept_reason(self, "one")
             assert _REASON in kept, f"the reason is not kept with the event, but {kept!r}"
         elif sender is None:
             pytest.skip("it does not declare keeps_rejected")
@@ -108,7 +109,7 @@ class EventSourceConformance(SourceUnderTest):
         """Several deliveries are settled at once, the last one first; none comes again."""
         names = ["one", "two", "three"]
         async with self.receiving() as receiving:
-            senders = [await self._put(receiving, name) for name in names]
+            senders = [await steps.put(self, receiving, name) for name in names]
             deliveries: list[Delivery] = []
             while len(deliveries) < len(names):
                 deliveries.append(await receiving.next())
@@ -117,19 +118,19 @@ class EventSourceConformance(SourceUnderTest):
             if not self.ordered:
                 await asyncio.gather(*map(receiving.ack, reversed(deliveries)))
             for sender in senders:
-                await self._learns(sender, "accepted")
+                await steps.learns(self, sender, "accepted")
             found = sorted(str(self.name_of(delivery.event)) for delivery in deliveries)
             assert found == sorted(names), f"of {sorted(names)} these arrived: {found}"
             await receiving.nothing(self.quiet)
 
     async def test_events_come_in_order(self) -> None:
         """Where it declares `ordered`, events come as they were put, under one ordering_key."""
-        self._needs("ordered")
+        steps.needs(self, "ordered")
         names = [f"event-{number}" for number in range(5)]
         found: list[Delivery] = []
         async with self.receiving() as receiving:
             for name in names:
-                await self._put(receiving, name)
+                await steps.put(self, receiving, name)
             while len(found) < len(names):
                 found.append(await receiving.next())
                 await receiving.ack(found[-1])
@@ -157,9 +158,9 @@ class EventSourceConformance(SourceUnderTest):
                     await asyncio.sleep(self.quiet / 8 * max(0, number - 1))
                     waiting.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
-                        missing -= await self._acknowledged(await waiting)
+                        missing -= await steps.acknowledge(self, await waiting)
                 while missing:
-                    missing -= await self._acknowledged(await source.receive())
+                    missing -= await steps.acknowledge(self, await source.receive())
                     await asyncio.sleep(0)
         except Exception as error:
             if not deadline.expired():
@@ -173,27 +174,27 @@ class EventSourceConformance(SourceUnderTest):
         async with self.receiving() as receiving:
             if not receiving.pushes:
                 pytest.skip("it is pulled")
-            sender, delivery = await self._deliver(receiving, "one")
+            sender, delivery = await steps.deliver(self, receiving, "one")
             stopping = asyncio.create_task(receiving.stop())
             await asyncio.sleep(self.quiet / 2)
             await receiving.ack(delivery)
-            await self._learns(sender, "accepted")
+            await steps.learns(self, sender, "accepted")
             await stopping
 
     async def test_what_is_malformed_stops_nothing(self) -> None:
         """What no event can be made of is refused or set aside; the events behind it come."""
-        self._writes("put_malformed")
+        steps.writes(self, "put_malformed")
         async with self.receiving() as receiving:
             learned = await self.put_malformed()
             if receiving.pushes:
                 assert learned == "refused", f"its sender learned {learned!r}, not 'refused'"
-            delivery = await self._settled(receiving, "one")
+            delivery = await steps.deliver_and_ack(self, receiving, "one")
             assert self.name_of(delivery.event) == "one", f"it became an event: {delivery.event}"
             await receiving.nothing(self.quiet)
 
     async def test_an_unreachable_service_is_transient(self) -> None:
         """Without its service connect() fails in time and not for good, and close() still works."""
-        self._writes("make_unreachable_source")
+        steps.writes(self, "make_unreachable_source")
         source = self.make_unreachable_source(make_context())
         try:
             async with asyncio.timeout(self.patience) as deadline:
@@ -211,7 +212,7 @@ class EventSourceConformance(SourceUnderTest):
         """After close() none of the source's tasks runs any longer."""
         before = asyncio.all_tasks()
         async with self.receiving() as receiving:
-            await self._settled(receiving, "one")
+            await steps.deliver_and_ack(self, receiving, "one")
         if left := asyncio.all_tasks() - before:
             _, running = await asyncio.wait(left, timeout=self.patience)
             names = ", ".join(str(task.get_coro()) for task in running)
@@ -223,7 +224,7 @@ class EventSourceConformance(SourceUnderTest):
         async with self.receiving() as receiving:
             described = receiving.source.describe()
             assert isinstance(described, str), "describe() has to return a text"
-            delivery = await self._settled(receiving, "one")
+            delivery = await steps.deliver_and_ack(self, receiving, "one")
             shown = [described, repr(receiving.source), repr(delivery), caplog.text]
         for secret in self.secrets:
             assert not any(secret in text for text in shown), f"the secret {secret!r} is shown"
