@@ -6,14 +6,18 @@ import asyncio
 import json
 import logging
 import os
+import re
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
+import httpx
 import pytest
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
@@ -112,6 +116,59 @@ class Server:
             client.close()
         self._process.kill()
         self._process.wait()
+
+
+class Gate:
+    """An HTTP server in front of another: passes requests on, or refuses them as AWS does.
+
+    Attributes:
+        refusal: The error code that every request is answered with; empty to pass them on.
+        keys: The access keys that requests were signed with.
+    """
+
+    def __init__(self, behind: Server) -> None:
+        self.refusal = ""
+        self.keys: set[str] = set()
+        gate = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                signed = re.search(r"Credential=([^/]+)/", self.headers["Authorization"])
+                gate.keys.add(signed[1] if signed else "")
+                status, content = gate._answer(behind, self.path, dict(self.headers), body)
+                self.send_response(status)
+                self.send_header("Content-Type", self.headers["Content-Type"])
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *arguments: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def _answer(
+        self, behind: Server, path: str, headers: dict[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        if self.refusal:
+            return 400, json.dumps({"__type": self.refusal, "message": "refused"}).encode()
+        answer = httpx.post(f"{behind.url}{path}", content=body, headers=headers, timeout=30)
+        return answer.status_code, answer.content
+
+    def __enter__(self) -> Gate:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 class Sqs:

@@ -10,7 +10,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 from tests.conftest import WriteConfig
-from tests.s3.support import Server, Sqs, eventually
+from tests.s3.support import Gate, Server, Sqs, eventually, notification, reason_of
 from tests.support import ROOT, RunnerProcess, TemporalServer, free_port, http
 
 StartRunner = Callable[..., RunnerProcess]
@@ -147,13 +147,16 @@ async def test_several_runners_that_list_do_not_double_start(
     real_bucket: str,
 ) -> None:
     """Two runners list the same prefix, each with a memory of its own: one workflow an object."""
-    options = f"{{mode: list, bucket: {real_bucket}, endpoint_url: '{seaweed.url}', poll_interval: 200ms}}"
+    where = f"bucket: {real_bucket}, endpoint_url: '{seaweed.url}'"
+    options = f"{{mode: list, {where}, poll_interval: 200ms}}"
     one = Uploads(start_runner, write_config, temporal_server, seaweed, options)
     two = Uploads(start_runner, write_config, temporal_server, seaweed, options, name=one.name)
     for number in range(10):
         key = f"{number}.txt"
         seaweed.client("s3").put_object(Bucket=real_bucket, Key=key, Body=key.encode())
-    wait_until(lambda: one.settled() == two.settled() == 10, what="both to have found all")
+    await eventually(
+        lambda: one.settled() == two.settled() == 10, within=20, what="both to have found all"
+    )
     found = [item async for item in client.list_workflows(f"TaskQueue = '{one.name}'")]
     assert len(found) == 10
     assert one.counts()["accepted"] + two.counts()["accepted"] == 10
@@ -189,7 +192,7 @@ async def test_temporal_down_holds_messages_without_losing_or_repeating_them(
     moto: Server,
     queue: Sqs,
 ) -> None:
-    """Temporal is away for three visibility time-outs: what was received is held, then done once."""
+    """Temporal away for three visibility time-outs: what was received is held, then done once."""
     own_temporal_server.start()
     own_temporal_server.wait_serving()
     options = (
@@ -210,3 +213,27 @@ async def test_temporal_down_holds_messages_without_losing_or_repeating_them(
     assert uploads.counts()["received"] == 1
     assert uploads.counts()["accepted"] == 1
     assert uploads.process.stop() == 0, uploads.process.output
+
+
+async def test_expired_credentials_and_throttling_are_waited_out(
+    start_runner: StartRunner,
+    write_config: WriteConfig,
+    temporal_server: TemporalServer,
+    client: Client,
+    moto: Server,
+    queue: Sqs,
+) -> None:
+    """While SQS refuses everything the runner is not ready, and lives; then the event comes."""
+    with Gate(moto) as gate:
+        options = f"{{queue_url: '{queue.url}', endpoint_url: '{gate.url}', wait_time: 1s}}"
+        uploads = Uploads(start_runner, write_config, temporal_server, moto, options)
+        for refusal in ("ExpiredToken", "ThrottlingException"):
+            gate.refusal = refusal
+            await eventually(lambda: uploads.ready() == 503, within=20, what="not to be ready")
+            assert refusal in uploads.process.output
+            assert uploads.process.running
+            gate.refusal = ""
+            await eventually(lambda: uploads.ready() == 200, within=20, what="to be ready again")
+        queue.send(notification("b", "k.txt", "1"))
+        await uploads.workflow_of(client, "k.txt")
+        assert uploads.process.stop() == 0, uploads.process.output

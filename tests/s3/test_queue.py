@@ -13,6 +13,7 @@ from temporal_runner_s3 import inbox
 from tests.s3.conftest import MakeQueue, OpenSource
 from tests.s3.support import (
     ACCOUNT,
+    Gate,
     Server,
     Sqs,
     eventually,
@@ -24,6 +25,7 @@ from tests.s3.support import (
     saved,
     several,
 )
+from tests.support import free_port
 
 ACK = Accepted(action="start")
 
@@ -479,3 +481,52 @@ async def test_region_is_read_from_the_queues_url(
         monkeypatch.delenv(name)
     with pytest.raises(TransientError, match="the queue"):
         await open_source(queue_url=f"https://sqs.eu-west-1.amazonaws.com/{ACCOUNT}/not-there")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("ExpiredToken", TransientError),
+        ("ThrottlingException", TransientError),
+        ("AccessDenied", TransientError),
+        ("ServiceUnavailable", TransientError),
+        ("InvalidClientTokenId", PermanentError),
+        ("SignatureDoesNotMatch", PermanentError),
+    ],
+)
+async def test_refusals_are_told_apart(
+    code: str, expected: type[Exception], moto: Server, queue: Sqs, open_source: OpenSource
+) -> None:
+    """Wrong keys end the runner at once; what may pass does not; both name the code."""
+    with Gate(moto) as gate:
+        gate.refusal = code
+        with pytest.raises(expected, match=code):
+            await open_source(queue_url=queue.url, endpoint_url=gate.url)
+
+
+async def test_unreachable_endpoint_is_transient(queue: Sqs, open_source: OpenSource) -> None:
+    """Nobody there: it may come."""
+    with pytest.raises(TransientError, match="the queue"):
+        await open_source(queue_url=queue.url, endpoint_url=f"http://127.0.0.1:{free_port()}")
+
+
+async def test_assumed_role_signs_the_calls(
+    moto: Server, queue: Sqs, open_source: OpenSource
+) -> None:
+    """With assume_role the queue sees the role's temporary keys, and STS the chain's own."""
+    queue.send(notification("b", "k", "1"))
+    with Gate(moto) as sqs, Gate(moto) as sts:
+        role = {
+            "role_arn": f"arn:aws:iam::{ACCOUNT}:role/reader",
+            "external_id": "tenant-7",
+            "duration": "15m",
+            "sts_endpoint_url": sts.url,
+        }
+        source = await open_source(queue_url=queue.url, endpoint_url=sqs.url, assume_role=role)
+        (delivery,) = await receive(source, 1)
+        await delivery.ack(ACK)
+        await source.close()
+        assert sts.keys == {"test"}
+        assert len(sqs.keys) == 1
+        assert sqs.keys.pop().startswith("ASIA")
+    assert queue.empty

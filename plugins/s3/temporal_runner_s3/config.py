@@ -38,10 +38,10 @@ class AssumeRole(_Section):
     """The session's name, for the role's trust policy and for CloudTrail."""
     external_id: Secret | None = None
     """The external ID that the role's trust policy asks for."""
-    duration: Annotated[Duration, Field(ge=timedelta(minutes=15), le=timedelta(hours=12))] = (
+    duration: Annotated[Duration, Field(ge=timedelta(minutes=30), le=timedelta(hours=12))] = (
         timedelta(hours=1)
     )
-    """How long its credentials hold; they are renewed before they end."""
+    """How long its credentials hold; they are renewed a quarter of an hour before they end."""
     sts_endpoint_url: Url | None = None
     """Where STS is, where it is not AWS's own."""
 
