@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -28,8 +29,8 @@ async def _hello(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _serving(**options: Any) -> AsyncIterator[HttpServer]:
-    server = HttpServer(_hello, host="127.0.0.1", port=0, **options)
+async def _serving(app: Any = _hello, **options: Any) -> AsyncIterator[HttpServer]:
+    server = HttpServer(app, host="127.0.0.1", port=0, **options)
     await server.start()
     try:
         yield server
@@ -300,3 +301,58 @@ async def test_pipelined_requests() -> None:
         answer = await hooks.raw(b"".join([*sent[:-1], last]))
     assert answer.count(b"HTTP/1.1 202") == 5
     assert [event.data["n"] for event in hooks.events] == [0, 1, 2, 3, 4]
+
+
+async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that sends and sends and reads no answer loses its connection."""
+
+    async def talkative(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+
+    monkeypatch.setattr(connection, "_UNREAD", 0.2)
+    async with _serving(talkative) as server:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, ("127.0.0.1", server.port))
+            async with asyncio.timeout(20):
+                with pytest.raises(OSError, match="reset|Broken pipe"):  # noqa: RUF043
+                    await _send_for_ever(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+
+
+async def _send_for_ever(client: socket.socket, data: bytes) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(client, data)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_question_for_http2(apart: bool) -> None:
+    """A client that asks for HTTP/2 on the way (as Java's does) is served by HTTP/1.1."""
+    ask = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIA"
+    head = (
+        b"POST /hooks HTTP/1.1\r\nHost: x\r\n%b\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 7\r\n\r\n"
+    )
+    async with listening() as hooks:
+        reader, writer = await asyncio.open_connection(hooks.host, hooks.port)
+        for number, asked in enumerate([ask, ask, b"Connection: close"]):
+            pieces = [head % asked, b'{"n":%d}' % number]
+            for piece in pieces if apart else [b"".join(pieces)]:
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0.05)  # two pieces arrive as two
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.count(b"HTTP/1.1 202") == 3, answer
+    assert [event.data for event in hooks.events] == [{"n": 0}, {"n": 1}, {"n": 2}]
+
+
+async def test_this_is_no_proxy() -> None:
+    """CONNECT is refused."""
+    async with listening() as hooks:
+        answer = await hooks.raw(b"CONNECT example.org:443 HTTP/1.1\r\nHost: x\r\n\r\n")
+    check_problem(parse_raw(answer), 400)

@@ -1,7 +1,8 @@
 """uvicorn's connection with bounds on what a slow or idle client may hold.
 
 uvicorn bounds the idle time after an answer; a connection that sends nothing, a head that comes
-byte by byte or never ends, and a body that goes on after its answer are bounded here.
+byte by byte or never ends, a body that goes on after its answer, and a client that does not read
+its answers are bounded here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from temporal_runner.serving.problem import problem
@@ -19,6 +21,8 @@ _MAX_HEAD = 64 * 1024
 _LINGER = 2.0
 """Seconds for which a body may go on after its answer: it is thrown away as it comes, since a
 connection closed at once would be reset, and the sender might never read the answer."""
+_UNREAD = 10.0
+"""Seconds for which a client may leave its answers unread."""
 MAX_CONNECTIONS = 1000
 """Connections to one port at a time."""
 
@@ -36,6 +40,7 @@ def bounded(header_timeout: float) -> type[asyncio.Protocol]:
 class _Connection(HttpToolsProtocol):
     header_timeout: float
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
     _in_head = True
     _began = False
     """A head began in the bytes that are being read."""
@@ -51,11 +56,17 @@ class _Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._wait(None)
         self._unset_keepalive_if_required()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
         self._began = False
-        super().data_received(data)
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
         if self.transport.is_closing():
             return
         if self._timer is None and self.timeout_keep_alive_task is None and self._answered:
@@ -66,6 +77,31 @@ class _Connection(HttpToolsProtocol):
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 self._refuse(status, f"the head is larger than {_MAX_HEAD} bytes")
 
+    def _feed(self, data: bytes) -> None:
+        while True:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                # Some clients (Java's) ask for HTTP/2 with each first request. The parser then
+                # takes the body for something else: it gets the request again without the question.
+                data = self._head_without_upgrade() + data[upgrade.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _head_without_upgrade(self) -> bytes:
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            raise httptools.HttpParserError("this is no proxy")
+        lines = [b"%b %b HTTP/1.1" % (method, self.url)]
+        for name, value in self.headers:
+            if name == b"connection" and b"close" in value.lower():
+                value = b"close"
+            elif name in {b"connection", b"upgrade", b"http2-settings"}:
+                continue
+            lines.append(b"%b: %b" % (name, value))
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
     def on_message_begin(self) -> None:
         self._in_head = self._began = True
         self._head = 0
@@ -73,12 +109,25 @@ class _Connection(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._in_head = False
         self._wait(None)
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+    def on_message_complete(self) -> None:
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(_UNREAD, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     @property
     def _answered(self) -> bool:
