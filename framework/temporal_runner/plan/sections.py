@@ -1,19 +1,10 @@
-"""Config to plan: every import and plugin resolved, frozen, and no network yet.
-
-    prod.yaml -> load() -> RunnerConfig -> make_plan() -> Plan -> run(plan)
-
-`runner validate` stops here. All that is wrong is reported at once: each step adds to the problems
-of the loaded config and goes on with what is sound.
-"""
+"""Resolves the sections of a config one by one: connections, retries, workers, listeners."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -27,195 +18,28 @@ from temporal_runner import definitions
 from temporal_runner.backoff import Backoff, Timing
 from temporal_runner.catalog import Catalog
 from temporal_runner.config.check import check
-from temporal_runner.config.connections import ConnectionSettings, DevServerSettings
+from temporal_runner.config.connections import ConnectionSettings
 from temporal_runner.config.load import LoadedConfig
-from temporal_runner.config.model import (
-    AdminSettings,
-    ListenerSettings,
-    LogSettings,
-    RetrySettings,
-    RunnerConfig,
-)
+from temporal_runner.config.model import ListenerSettings, RetrySettings
 from temporal_runner.config.positions import Node
-from temporal_runner.config.report import ConfigError, Problem, Spot, in_order
-from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.definitions import DefinitionError
-from temporal_runner.errors import PluginError, UsageError
+from temporal_runner.errors import PluginError
+from temporal_runner.plan.records import (
+    DEFAULT_CONNECTION,
+    ConnectionPlan,
+    ListenerPlan,
+    WorkerPlan,
+)
 from temporal_runner.retry import DEFAULT as DEFAULT_RETRY
 from temporal_runner.retry import RetryOptions
 from temporal_runner.routing import Route
-from temporal_runner.sources import BuildSource, EventSourceKind
-
-DEFAULT_CONNECTION = ""
-"""The name of the connection that `temporal:` describes."""
+from temporal_runner.sources import EventSourceKind
 
 T = TypeVar("T")
 Loc = tuple[int | str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionPlan:
-    """A Temporal cluster and namespace, and how it is retried."""
-
-    name: str
-    settings: ConnectionSettings
-    retry: RetryOptions
-    data_converter: DataConverter | None = None
-    plugins: Sequence[ClientPlugin] = ()
-    interceptors: Sequence[ClientInterceptor] = ()
-    dev_server: DevServerSettings | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerPlan:
-    """A worker with its classes and functions."""
-
-    name: str
-    settings: WorkerSettings
-    connection: str
-    restart: RetryOptions
-    workflows: Sequence[type] = ()
-    activities: Sequence[Callable[..., Any]] = ()
-    interceptors: Sequence[WorkerInterceptor] = ()
-    plugins: Sequence[WorkerPlugin] = ()
-    failure_types: Sequence[type[BaseException]] = ()
-    make_executor: Callable[[], Executor] | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerPlan:
-    """A listener with its source's kind, options and compiled routes."""
-
-    name: str
-    settings: ListenerSettings
-    connection: str
-    retry: RetryOptions
-    restart: RetryOptions
-    kind: EventSourceKind
-    build: BuildSource
-    options: BaseModel
-    routes: Sequence[Route]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that is to run.
-
-    Attributes:
-        file: The config file.
-        connections: By name; the default one is under the empty name.
-        workers: In the order of the config.
-        listeners: In the order of the config.
-        admin: The endpoint for probes, if there is one.
-        log: How to log.
-        shutdown_timeout: Seconds that stopping may take.
-        warnings: What does not stop the runner and may be a mistake.
-    """
-
-    file: Path
-    connections: Mapping[str, ConnectionPlan]
-    workers: Sequence[WorkerPlan]
-    listeners: Sequence[ListenerPlan]
-    admin: AdminSettings | None
-    log: LogSettings
-    shutdown_timeout: float
-    warnings: Sequence[Problem]
-
-
-def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:
-    """Resolve a loaded config.
-
-    Args:
-        loaded: The config.
-        catalog: The installed plugins; those that the config names as files are added to it.
-        only: Names of the workers and listeners to run; all by default. The whole config is
-            checked either way.
-
-    Raises:
-        ConfigError: Something in the config is wrong.
-        UsageError: `only` names what there is not.
-    """
-    settings = loaded.settings
-    _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(settings.import_paths)
-    planner = _Planner(loaded, catalog)
-    connections = planner.connections()
-    workers = [plan for name in settings.workers if (plan := planner.worker(name))]
-    listeners = [found for name in settings.listeners if (found := planner.listener(name))]
-    planner.check_options_of_the_rest()
-    planner.check_names()
-    planner.check_task_queues(workers, listeners)
-    if not settings.workers and not settings.listeners and not loaded.problems:
-        loaded.problem((), "there is nothing to run: add workers, listeners or both")
-    if any(problem.severity == "error" for problem in loaded.problems):
-        raise ConfigError(loaded.problems)
-    wanted = _wanted(only, [*settings.workers, *settings.listeners])
-    workers = [worker for worker in workers if worker.name in wanted]
-    listeners = [listener for listener in listeners if listener.name in wanted]
-    used = {DEFAULT_CONNECTION, *(worker.connection for worker in workers)}
-    for listener in listeners:
-        used |= {listener.connection, *(route.connection for route in listener.routes)}
-    return Plan(
-        file=loaded.file,
-        connections={name: plan for name, plan in connections.items() if name in used},
-        workers=workers,
-        listeners=listeners,
-        admin=settings.admin,
-        log=settings.log,
-        shutdown_timeout=settings.shutdown_timeout.total_seconds(),
-        warnings=in_order(loaded.problems),
-    )
-
-
-def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[ConnectionPlan]:
-    """The connections of a config alone, or without one that which the environment describes.
-
-    Raises:
-        ConfigError: Something in the config is wrong, as far as it is read for this.
-    """
-    if loaded is None:
-        tree = Node({}, Spot(Path(), 1, 1))
-        loaded = LoadedConfig(Path(), tree, RunnerConfig())
-    _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(loaded.settings.import_paths)
-    plans = _Planner(loaded, catalog).connections()
-    if any(problem.severity == "error" for problem in loaded.problems):
-        raise ConfigError(loaded.problems)
-    return list(plans.values())
-
-
-def retry_options(settings: RetrySettings, backoff: Backoff) -> RetryOptions:
-    """A retry section with its strategy resolved."""
-
-    def seconds(duration: timedelta | None) -> float | None:
-        return None if duration is None else duration.total_seconds()
-
-    return RetryOptions(
-        backoff,
-        max_attempts=settings.max_attempts,
-        timeout=seconds(settings.timeout),
-        attempt_timeout=seconds(settings.attempt_timeout),
-    )
-
-
-def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
-    for index, file in enumerate(loaded.settings.plugins):
-        try:
-            catalog.add_file(Path(file))
-        except PluginError as error:
-            loaded.problem(("plugins", index), str(error))
-
-
-def _wanted(only: Iterable[str], names: Sequence[str]) -> set[str]:
-    wanted = set(only)
-    for name in sorted(wanted - set(names)):
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"--only {name}: no worker or listener has that name; {hint}")
-    return wanted or set(names)
-
-
-class _Planner:
+class Sections:
     """Resolves one section after the other, and adds what is wrong to the loaded problems."""
 
     def __init__(self, loaded: LoadedConfig, catalog: Catalog) -> None:
@@ -443,68 +267,11 @@ class _Planner:
             routes.append(route)
         return routes
 
-    # What the sections say of one another.
-
     def check_names(self) -> None:
         """`--only` and the logs tell components by their names alone."""
         for name in self._settings.listeners.keys() & self._settings.workers.keys():
             message = "a worker has that name too: give one of them another"
             self._loaded.problem(("listeners", name), message, at_key=True)
-
-    def check_task_queues(
-        self, workers: Sequence[WorkerPlan], listeners: Sequence[ListenerPlan]
-    ) -> None:
-        """Find the queue of routes that name none; warn of queues and types that nobody serves."""
-        served: dict[tuple[str, str], list[WorkerPlan]] = {}
-        for worker in workers:
-            served.setdefault((worker.connection, worker.settings.task_queue), []).append(worker)
-        complete = len(workers) == len(self._settings.workers)
-        for listener in listeners:
-            for index, route in enumerate(listener.routes):
-                loc: Loc = ("listeners", listener.name, "routes", index)
-                if route.workflow and not route.task_queue:
-                    route.task_queue = self._queue_of(route, workers, loc) if complete else "?"
-                elif route.task_queue and complete:
-                    self._check_served(route, served, loc)
-
-    def _queue_of(self, route: Route, workers: Sequence[WorkerPlan], loc: Loc) -> str:
-        queues = {
-            worker.settings.task_queue
-            for worker in workers
-            if worker.connection == route.connection and route.workflow in _workflow_types(worker)
-        }
-        if len(queues) == 1:
-            return queues.pop()
-        why = "more than one worker" if queues else "no worker"
-        self._loaded.problem(
-            loc, f"give a task_queue: {why} of this file has the workflow {route.workflow!r}"
-        )
-        return ""
-
-    def _check_served(
-        self, route: Route, served: Mapping[tuple[str, str], Sequence[WorkerPlan]], loc: Loc
-    ) -> None:
-        workers = served.get((route.connection, route.task_queue), ())
-        if not workers:
-            queues = [queue for connection, queue in served if connection == route.connection]
-            near = get_close_matches(route.task_queue, queues, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            message = f"no worker of this file serves the task queue {route.task_queue!r}{hint}"
-            self._loaded.problem((*loc, "task_queue"), message, severity="warning")
-            return
-        if route.workflow:
-            noun, name, types_of = "workflow", route.workflow, _workflow_types
-            key = "start" if route.kind == "start" else "workflow"
-        else:
-            noun, name, types_of = "activity", route.name, _activity_types
-            key = "start_activity"
-        types = [known for worker in workers for known in types_of(worker)]
-        if "" not in types and name not in types:
-            near = get_close_matches(name, types, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            queue = route.task_queue
-            message = f"no worker of the task queue {queue!r} has the {noun} {name!r}{hint}"
-            self._loaded.problem((*loc, key), message, severity="warning")
 
     # Helpers: do one thing, or report it at its place and go on.
 
@@ -537,9 +304,15 @@ class _Planner:
         return model.model_construct() if options is None else options
 
 
-def _activity_types(worker: WorkerPlan) -> list[str]:
-    return [definitions.activity_type(item) or "" for item in worker.activities]
+def retry_options(settings: RetrySettings, backoff: Backoff) -> RetryOptions:
+    """A retry section with its strategy resolved."""
 
+    def seconds(duration: timedelta | None) -> float | None:
+        return None if duration is None else duration.total_seconds()
 
-def _workflow_types(worker: WorkerPlan) -> list[str]:
-    return [definitions.workflow_type(item) or "" for item in worker.workflows]
+    return RetryOptions(
+        backoff,
+        max_attempts=settings.max_attempts,
+        timeout=seconds(settings.timeout),
+        attempt_timeout=seconds(settings.attempt_timeout),
+    )

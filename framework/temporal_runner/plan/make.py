@@ -1,0 +1,97 @@
+"""Makes a plan: the steps from a loaded config, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from temporal_runner import definitions
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import LoadedConfig
+from temporal_runner.config.model import RunnerConfig
+from temporal_runner.config.positions import Node
+from temporal_runner.config.report import ConfigError, Spot, in_order
+from temporal_runner.errors import PluginError, UsageError
+from temporal_runner.plan.queues import check_task_queues
+from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan
+from temporal_runner.plan.sections import Sections
+
+
+def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:
+    """Resolve a loaded config.
+
+    Args:
+        loaded: The config.
+        catalog: The installed plugins; those that the config names as files are added to it.
+        only: Names of the workers and listeners to run; all by default. The whole config is
+            checked either way.
+
+    Raises:
+        ConfigError: Something in the config is wrong.
+        UsageError: `only` names what there is not.
+    """
+    settings = loaded.settings
+    _load_local_plugins(loaded, catalog)
+    definitions.add_import_paths(settings.import_paths)
+    sections = Sections(loaded, catalog)
+    connections = sections.connections()
+    workers = [plan for name in settings.workers if (plan := sections.worker(name))]
+    listeners = [found for name in settings.listeners if (found := sections.listener(name))]
+    sections.check_options_of_the_rest()
+    sections.check_names()
+    check_task_queues(loaded, workers, listeners)
+    if not settings.workers and not settings.listeners and not loaded.problems:
+        loaded.problem((), "there is nothing to run: add workers, listeners or both")
+    if any(problem.severity == "error" for problem in loaded.problems):
+        raise ConfigError(loaded.problems)
+    wanted = _wanted(only, [*settings.workers, *settings.listeners])
+    workers = [worker for worker in workers if worker.name in wanted]
+    listeners = [listener for listener in listeners if listener.name in wanted]
+    used = {DEFAULT_CONNECTION, *(worker.connection for worker in workers)}
+    for listener in listeners:
+        used |= {listener.connection, *(route.connection for route in listener.routes)}
+    return Plan(
+        file=loaded.file,
+        connections={name: plan for name, plan in connections.items() if name in used},
+        workers=workers,
+        listeners=listeners,
+        admin=settings.admin,
+        log=settings.log,
+        shutdown_timeout=settings.shutdown_timeout.total_seconds(),
+        warnings=in_order(loaded.problems),
+    )
+
+
+def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[ConnectionPlan]:
+    """The connections of a config alone, or without one that which the environment describes.
+
+    Raises:
+        ConfigError: Something in the config is wrong, as far as it is read for this.
+    """
+    if loaded is None:
+        tree = Node({}, Spot(Path(), 1, 1))
+        loaded = LoadedConfig(Path(), tree, RunnerConfig())
+    _load_local_plugins(loaded, catalog)
+    definitions.add_import_paths(loaded.settings.import_paths)
+    plans = Sections(loaded, catalog).connections()
+    if any(problem.severity == "error" for problem in loaded.problems):
+        raise ConfigError(loaded.problems)
+    return list(plans.values())
+
+
+def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
+    for index, file in enumerate(loaded.settings.plugins):
+        try:
+            catalog.add_file(Path(file))
+        except PluginError as error:
+            loaded.problem(("plugins", index), str(error))
+
+
+def _wanted(only: Iterable[str], names: Sequence[str]) -> set[str]:
+    wanted = set(only)
+    for name in sorted(wanted - set(names)):
+        near = get_close_matches(name, names, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+        raise UsageError(f"--only {name}: no worker or listener has that name; {hint}")
+    return wanted or set(names)
