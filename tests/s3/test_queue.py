@@ -519,7 +519,6 @@ async def test_assumed_role_signs_the_calls(
         role = {
             "role_arn": f"arn:aws:iam::{ACCOUNT}:role/reader",
             "external_id": "tenant-7",
-            "duration": "15m",
             "sts_endpoint_url": sts.url,
         }
         source = await open_source(queue_url=queue.url, endpoint_url=sqs.url, assume_role=role)

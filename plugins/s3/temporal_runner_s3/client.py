@@ -5,6 +5,7 @@ The only module that imports a vendor's SDK.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -27,6 +28,10 @@ from temporal_runner_s3.config import AssumeRole, S3Options
 
 _LONGEST_WAIT = 20
 """Seconds; no receive waits longer."""
+for _name in ("botocore", "aiobotocore"):
+    # Their debug lines hold whole requests and answers, credentials included.
+    logging.getLogger(_name).setLevel(logging.INFO)
+
 PAGE = 1000
 """Objects in a page of a listing; S3 gives no more."""
 _WRONG_KEYS = {
