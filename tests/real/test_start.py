@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from temporalio.client import Client
@@ -73,6 +74,12 @@ class System:
 
     def not_ready(self) -> bool:
         return http("GET", f"http://127.0.0.1:{self.admin_port}/readyz").status == 503
+
+    def part(self, name: str) -> dict[str, Any]:
+        """A component's part of /readyz."""
+        parts = http("GET", f"http://127.0.0.1:{self.admin_port}/readyz").json()["components"]
+        found: dict[str, Any] = next(part for part in parts if part["name"] == name)
+        return found
 
     def post(self, **data: object) -> int:
         return post_json(f"http://127.0.0.1:{self.hook_port}/", data).status
@@ -141,6 +148,8 @@ async def test_a_lost_server_makes_the_runner_wait_and_come_back_by_itself(
 
     own_temporal_server.kill()
     wait_until(system.not_ready, what="not ready in the outage")
+    wait_until(lambda: not system.part("temporal")["ready"], what="the connection to be lost")
+    assert system.part("temporal")["error"]
     answer = post_json(f"http://127.0.0.1:{system.hook_port}/", {"key": "meanwhile"})
     assert answer.status == 503
     assert int(answer.headers["retry-after"]) >= 1
