@@ -154,11 +154,9 @@ class SignalRoute(RouteSettings):
     """The Workflow ID."""
 
 
-class SignalWithStartRoute(StartedWorkflow):
-    """Signal a workflow, and start it first where it does not run."""
+class StartedIfAbsent(StartedWorkflow):
+    """What the two routes have that start a workflow only where it does not run."""
 
-    signal_with_start: Text
-    """The signal's name."""
     workflow: Text
     """The workflow's type."""
     id: Text
@@ -169,6 +167,13 @@ class SignalWithStartRoute(StartedWorkflow):
         "reject_duplicate", "allow_duplicate", "allow_duplicate_failed_only"
     ] = "allow_duplicate"
     """Whether a closed workflow's ID may be used again."""
+
+
+class SignalWithStartRoute(StartedIfAbsent):
+    """Signal a workflow, and start it first where it does not run."""
+
+    signal_with_start: Text
+    """The signal's name."""
 
 
 class UpdateRoute(RouteSettings):
@@ -182,23 +187,13 @@ class UpdateRoute(RouteSettings):
     """Wait so long for the update's result and hand it to the source, which may answer with it."""
 
 
-class UpdateWithStartRoute(StartedWorkflow):
+class UpdateWithStartRoute(StartedIfAbsent):
     """Update a workflow, and start it first where it does not run; once for each event."""
 
     update_with_start: Text
     """The update's name."""
-    workflow: Text
-    """The workflow's type."""
-    id: Text
-    """The Workflow ID."""
     wait_for_result: PositiveDuration | None = None
     """Wait so long for the update's result and hand it to the source, which may answer with it."""
-    start_args: tuple[Any, ...] = ()
-    """The workflow's arguments."""
-    id_reuse_policy: Literal[
-        "reject_duplicate", "allow_duplicate", "allow_duplicate_failed_only"
-    ] = "allow_duplicate"
-    """Whether a closed workflow's ID may be used again."""
 
 
 class StartActivityRoute(RouteSettings):
