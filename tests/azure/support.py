@@ -110,14 +110,14 @@ class Storage:
             self._poison.delete_message(message)
         return letters
 
-    def sas_of_queue(self) -> str:
+    def sas_of_queue(self, *, seconds: float = 3600) -> str:
         """A connection string whose signature opens the queue and nothing else."""
         signature = generate_queue_sas(
             ACCOUNT,
             self.queue_name,
             self.azurite.key,
             permission=QueueSasPermissions(read=True, update=True, process=True),
-            expiry=datetime.now(UTC) + timedelta(hours=1),
+            expiry=datetime.now(UTC) + timedelta(seconds=seconds),
         )
         return self.azurite.connection_string(f"SharedAccessSignature={signature}")
 

@@ -180,7 +180,7 @@ def test_cloudevents_binary_data_is_read() -> None:
     ("url", "container_url", "container", "blob"),
     [
         (f"{ACCOUNT_URL}/c/a.txt", f"{ACCOUNT_URL}/c", "c", "a.txt"),
-        (f"{ACCOUNT_URL}/c/a%20b%2Bc+d%25.txt", f"{ACCOUNT_URL}/c", "c", "a b+c+d%.txt"),
+        (f"{ACCOUNT_URL}/c/a%20b%2Bc+d%2525.txt", f"{ACCOUNT_URL}/c", "c", "a b+c+d%25.txt"),
         (f"{ACCOUNT_URL}/c/%E2%82%AC/x%2Fy", f"{ACCOUNT_URL}/c", "c", "€/x/y"),
         (f"{ACCOUNT_URL}/a.txt", f"{ACCOUNT_URL}/$root", "$root", "a.txt"),
         (f"{ACCOUNT_URL}/$root/a.txt", f"{ACCOUNT_URL}/$root", "$root", "a.txt"),

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from temporal_runner.plugin import Accepted, TransientError
+from temporal_runner.plugin import Accepted, PermanentError, TransientError
 from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.source import Pauses
@@ -252,11 +252,13 @@ async def test_what_is_under_way_settles_after_the_source_is_closed(
 
 
 async def test_a_closed_source_lets_its_messages_come_again(storage: Storage) -> None:
-    """Nobody extends their time any more."""
+    """Nobody extends their time any more: no task of it is left."""
     storage.send(storage.put("a.txt"))
     options = storage.queue_options(visibility_timeout="1s")
+    before = asyncio.all_tasks()
     async with Open(options) as source:
         [delivery] = await receive(source)
+    assert {task for task in asyncio.all_tasks() - before if not task.cancelling()} == set()
     async with Open(options) as other:
         [again] = await receive(other)
         assert again.event.id == delivery.event.id
@@ -308,6 +310,21 @@ async def test_a_lost_service_is_transient_and_found_again(own_azurite: Azurite)
             await receive_none(source)
         assert time.monotonic() - began < 5
     storage.close()
+
+
+async def test_a_signature_that_expires_on_the_way_is_transient(storage: Storage) -> None:
+    """It was right once, so it may be renewed: the runner waits, and stays."""
+    options = storage.queue_options(connection_string=storage.sas_of_queue(seconds=2))
+    async with Open(options) as source:
+        with pytest.raises(TransientError, match=r"[Aa]uth"):
+            await receive_none(source, polls=1000)
+    with pytest.raises(TransientError, match=r"[Aa]uth"):
+        async with Open(options):
+            pass
+    expired = storage.sas_of_queue(seconds=-60)
+    with pytest.raises(PermanentError, match="next step"):
+        async with Open(storage.queue_options(connection_string=expired)):
+            pass
 
 
 def test_pauses_grow_while_the_queue_is_empty_and_end_with_a_message() -> None:

@@ -37,6 +37,8 @@ MOST_MESSAGES = 32
 _FOR_EVER = -1
 """A message's time to live; a message that names none is dropped after seven days."""
 _ONCE: dict[str, Any] = {"retry_total": 0}
+_signed_in: set[AzureOptions] = set()
+"""Whose secret has been right in this process: should it be refused later, that may pass."""
 _RETRIES: dict[str, Any] = {
     "retry_total": 2,
     "initial_backoff": 0.2,
@@ -120,11 +122,13 @@ class AzureClient:
                 f"the connection to Azure cannot be made: {error}",
                 next_step="copy the connection string anew from the account's access keys",
             ) from None
-        with _translated(self._options.signs_in_with_secret):
+        final = self._options.signs_in_with_secret and self._options not in _signed_in
+        with _translated(refusal_is_final=final):
             if self._queue is not None:
                 await self._queue.get_queue_properties(**_ONCE)
             if self._container is not None:
                 await anext(self._container.list_blobs(results_per_page=1, **_ONCE), None)
+        _signed_in.add(self._options)
 
     async def close(self) -> None:
         """Close the connections; the credential when nobody uses it any more."""
@@ -161,7 +165,7 @@ class AzureClient:
         """Up to 32 messages, at once: Storage Queues do not wait for one.
 
         Args:
-            most: How many at most.
+            most: How many at most, where that is fewer.
             visibility: Seconds for which nobody else sees them.
         """
         assert self._queue is not None

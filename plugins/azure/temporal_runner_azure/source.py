@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
-from temporal_runner_azure.client import MOST_MESSAGES, AzureClient, QueueMessage
+from temporal_runner_azure.client import AzureClient, QueueMessage
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.leases import Lease, QueueDelivery
 from temporal_runner_azure.listing import ListSource
@@ -114,7 +114,7 @@ class QueueSource(PullSource):
             leases: Where it notes what it received.
         """
         room = max(1, self._most - len(self._leases))
-        messages = await self._client.receive(min(room, MOST_MESSAGES), self._visibility)
+        messages = await self._client.receive(room, self._visibility)
         self._pauses.saw(len(messages))
         leases += [self._lease(message) for message in messages]
         taken = await asyncio.gather(*(self._take(lease) for lease in leases))
