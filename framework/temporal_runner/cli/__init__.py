@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from temporal_runner.cli import health, new_plugin, plugins, schema, start, validate, wait
+from temporal_runner.cli import events, health, new_plugin, plugins, schema, start, validate, wait
 from temporal_runner.errors import RunnerError, UsageError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ for command in (
     new_plugin.new_plugin,
 ):
     app.command()(command)
+app.add_typer(events.events, name="events")
 
 
 def main() -> None:
