@@ -231,7 +231,9 @@ class AzureClient:
         assert self._container is not None
         with _translated():
             # The metadata says which entries are Data Lake's folders.
-            blobs = self._container.list_blobs(name_starts_with=prefix, include=["metadata"])
+            blobs = self._container.list_blobs(
+                name_starts_with=prefix, include=["metadata"], **_ONCE
+            )
             async for blob in blobs:
                 yield ListedBlob(
                     name=blob.name,

@@ -124,10 +124,9 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
 
 def encode(entries: list[Any], like: str) -> str:
     """The text of a message with these events, in the form of the one they came in."""
-    content = json.dumps(entries)
     if like.lstrip("\ufeff").strip().startswith(("{", "[")):
-        return content
-    return base64.b64encode(content.encode()).decode("ascii")
+        return json.dumps(entries)  # escaped: not every character may stand in the queue's XML
+    return base64.b64encode(json.dumps(entries, ensure_ascii=False).encode()).decode("ascii")
 
 
 def read_event(entry: Any) -> Event:
