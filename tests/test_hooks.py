@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 
 from temporal_runner import hooks, plugin
-from temporal_runner.backoff import BackoffKind
+from temporal_runner.backoff import Backoff, BackoffKind, Timing
 from temporal_runner.catalog import Catalog
 from temporal_runner.sources import EventSourceKind
+from temporal_runner.testing import EventSourceConformance
 from tests.support import ROOT
 
 REFERENCE = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf-8")
+HOW_TO = (ROOT / "docs" / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
 SPECS = {
     name: function
     for name, function in vars(hooks).items()
@@ -73,3 +75,42 @@ def test_a_hook_takes_nothing_and_waits_for_nothing() -> None:
     for spec in SPECS.values():
         assert not inspect.signature(spec).parameters
         assert not inspect.iscoroutinefunction(spec)
+
+
+def test_the_how_tos_strategy_works(tmp_path: Path) -> None:
+    """The strategy that the how-to writes is a plugin, with the delays that it speaks of."""
+    (example,) = [block for block in code_blocks(HOW_TO) if "runner_backoff_strategies" in block]
+    path = tmp_path / "example.py"
+    path.write_text(example, encoding="utf-8")
+    catalog = Catalog()
+    catalog.add_file(path)
+    kind = catalog.strategies.get("steps")
+    backoff = Backoff(
+        kind.name,
+        catalog.strategies.build("steps"),
+        Timing(1, 30),
+        kind.options.model_validate({"step": 2.5}),
+        "none",
+    )
+    delays = backoff.delays()
+    assert [delays.next(OSError()) for _ in range(3)] == [1, 3.5, 6]
+
+
+def test_the_how_to_names_each_case_of_the_kit() -> None:
+    """A plugin's author can look up what a failing case means."""
+    cases = [name for name in vars(EventSourceConformance) if name.startswith("test_")]
+    missing = [
+        case
+        for case in cases
+        if f"| {case.removeprefix('test_').replace('_', ' ')} |" not in HOW_TO
+    ]
+    assert not missing
+
+
+def test_the_how_to_uses_what_the_kit_has() -> None:
+    """Capabilities, hooks and helpers that the how-to shows are there."""
+    shown = next(block for block in code_blocks(HOW_TO) if "EventSourceConformance)" in block)
+    names = re.findall(r"^    (?:async def |def )?([a-z]\w+)(?:\(| = )", shown, re.MULTILINE)
+    assert len(names) > 8
+    assert all(hasattr(EventSourceConformance, name) for name in names)
+    assert all(f"`{name}" in HOW_TO for name in ("RecordingDeliver", "MemoryQueue"))
