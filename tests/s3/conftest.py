@@ -58,11 +58,11 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             "s3.port.lance": 0,
         }
         options = [f"-{name}={number}" for name, number in ports.items()]
-        # Without growing volumes in advance it takes little disk, and a bucket little time.
+        # Each bucket takes several volumes, small ones here.
         return [
             binary,
             *("server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"),
-            *("-filer", "-s3", "-volume.max=100", "-master.volumeSizeLimitMB=16"),
+            *("-filer", "-s3", "-volume.max=1000", "-master.volumeSizeLimitMB=16"),
             *(f"-{name}.localSocket={folder / name}.sock" for name in ("filer", "s3")),
             *options,
         ]

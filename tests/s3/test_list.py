@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from temporal_runner.plugin import Accepted, Delivery, PermanentError, PullSource, TransientError
 from temporal_runner_s3 import client
 from tests.s3.conftest import OpenSource
-from tests.s3.support import Server, nothing, receive
+from tests.s3.support import Server, eventually, nothing, receive
 
 ACK = Accepted(action="start")
 OpenListing = Callable[..., Awaitable[PullSource]]
@@ -204,6 +205,19 @@ async def test_existing_objects_are_skipped_at_the_first_listing_only(
     put("meanwhile")
     source = await listing(state_file=state, existing="skip")
     assert await ack(await receive(source, 1)) == ["meanwhile"]
+
+
+async def test_old_objects_are_left_alone(
+    listing: OpenListing, put: Callable[..., None], seaweed: Server, real_bucket: str
+) -> None:
+    """With max_age what was written before is no event, whether it is remembered or not."""
+    put("old")
+    head = seaweed.client("s3").head_object(Bucket=real_bucket, Key="old")
+    until = head["LastModified"] + timedelta(seconds=2)
+    await eventually(lambda: datetime.now(UTC) > until, what="the object to be old")
+    source = await listing(max_age="2s")
+    put("new")
+    assert await ack(await receive(source, 1)) == ["new"]
 
 
 async def test_without_a_file_a_new_connection_still_remembers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -37,6 +38,11 @@ def test_wrong_options_say_what_is_wrong(options: dict[str, Any], expected: str)
     """What a mode needs and what it does not know is told before anything runs."""
     with pytest.raises(ValidationError, match=expected):
         S3Options(**options)
+
+
+def test_long_poll_is_sqs_longest_by_default() -> None:
+    """A receive waits 20 seconds unless it is told otherwise: few calls where little happens."""
+    assert S3Options(queue_url=QUEUE).wait_time == timedelta(seconds=20)
 
 
 def test_external_id_is_not_shown() -> None:

@@ -26,7 +26,7 @@ _ONLY_QUEUE = (
     "max_receives",
     "backoff",
 )
-_ONLY_LIST = ("bucket", "prefix", "poll_interval", "state_file", "existing")
+_ONLY_LIST = ("bucket", "prefix", "poll_interval", "state_file", "existing", "max_age")
 
 
 class AssumeRole(_Section):
@@ -82,6 +82,9 @@ class S3Options(_Section):
     Without one that is remembered until the runner stops; for mode: list."""
     existing: Literal["deliver", "skip"] = "deliver"
     """Whether objects that are there at the first listing of all are events; for mode: list."""
+
+    max_age: PositiveDuration | None = None
+    """Leave objects alone that were last written longer ago; for mode: list."""
 
     region: Text | None = None
     """The AWS region; by default that of the queue's URL, else of the standard chain."""

@@ -9,64 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
 from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from temporal_runner.plugin import Accepted, Delivery, PermanentError, SourceContext, TransientError
 from temporal_runner_s3.batches import Batches
 from temporal_runner_s3.client import Queue, Received
 from temporal_runner_s3.config import S3Options
+from temporal_runner_s3.dead_letters import DeadLetters
 from temporal_runner_s3.groups import Groups
-from temporal_runner_s3.messages import Record, in_sequence, read_message
+from temporal_runner_s3.held import Message, Part
+from temporal_runner_s3.hiding import Hiding
+from temporal_runner_s3.messages import in_sequence, read_message
 
-_LONGEST_HIDDEN = 12 * 3600
-"""Seconds from its receive for which SQS lets a message be hidden, however often it is extended."""
 _LONGEST_BACKOFF = 900.0
 """Seconds for which a message that failed is hidden at most."""
 _REMEMBERED = 10_000
 """Messages whose finished records are remembered."""
-_LONGEST_REASON = 1000
-_NOT_IN_ATTRIBUTES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What SQS refuses in an attribute."""
-
-
-@dataclass(slots=True, eq=False)
-class Message:
-    """A message in hand.
-
-    Attributes:
-        received: As SQS gave it, with its newest receipt.
-        since: When it was received, monotonic seconds.
-        unsettled: The indexes of its records that are not settled.
-        finished: Those that never need to be delivered again.
-        delays: For each record that failed the seconds after which to try again.
-        going: It is being deleted or put back: not to be extended any more.
-    """
-
-    received: Received
-    since: float
-    unsettled: set[int]
-    finished: set[int]
-    delays: list[float] = field(default_factory=list)
-    going: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class Part:
-    """A record of a message in hand."""
-
-    message: Message
-    index: int
-    record: Record
-
-    @property
-    def group(self) -> str | None:
-        """The message group, in a FIFO queue."""
-        return self.message.received.group
 
 
 class QueueDelivery(Delivery):
@@ -129,11 +90,11 @@ class Inbox:
         self._groups: Groups[Part] = Groups()
         self._ready: deque[QueueDelivery] = deque()
         self._chores: set[asyncio.Task[None]] = set()
-        self._hiding = asyncio.Lock()
         self._closed = False
         self._deletes = Batches(queue.delete)
-        self._changes = Batches(queue.change_visibility)
-        self._heart = asyncio.create_task(self._heartbeat())
+        self._hiding = Hiding(queue, self._held, visibility, context.log)
+        url = options.dead_letter_queue_url
+        self._dead_letters = DeadLetters(queue, url, context.listener) if url else None
         self.changed = asyncio.Event()
 
     @property
@@ -241,9 +202,7 @@ class Inbox:
         message.going = True
         try:
             if message.delays:
-                async with self._hiding:  # so that no extension overtakes it
-                    seconds = min(round(max(message.delays)), _LONGEST_HIDDEN)
-                    await self._changes.add((message.received.receipt, seconds))
+                await self._hiding.put_back(message, max(message.delays))
             else:
                 await self._deletes.add(message.received.receipt)
         finally:
@@ -264,26 +223,11 @@ class Inbox:
         """
         delay: float | None = self.backoff(part)
         try:
-            if self._options.dead_letter_queue_url is not None:
-                await self._dead_letter(part, reason, self._options.dead_letter_queue_url)
+            if self._dead_letters is not None:
+                await self._dead_letters.keep(part, reason)
                 delay = None
         finally:
             await self.settle(part, delay)
-
-    async def _dead_letter(self, part: Part, reason: str, url: str) -> None:
-        received, event = part.message.received, part.record.event
-        attributes = {
-            "reason": _NOT_IN_ATTRIBUTES.sub("\ufffd", reason[:_LONGEST_REASON]) or "unknown",
-            "listener": self._context.listener,
-            "source_queue": self._queue.url,
-            "message_id": received.id,
-        }
-        if event is not None:
-            attributes["event_id"] = _NOT_IN_ATTRIBUTES.sub("\ufffd", event.id)
-        unique = f"{received.id}-{part.index}"
-        await self._queue.send(
-            url, part.record.body, attributes, unique=unique, group=received.group or "dead"
-        )
 
     def _chore(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no delivery waits for."""
@@ -296,39 +240,6 @@ class Inbox:
             await work
         except (TransientError, PermanentError) as error:
             self._log.warning("a message could not be settled and comes again: %s", error)
-
-    # Meanwhile.
-
-    async def _heartbeat(self) -> None:
-        """Each half of the time-out hide what is in hand for another one."""
-        pause = self._visibility / 2
-        while True:
-            await asyncio.sleep(pause)
-            try:
-                async with self._hiding:
-                    await self._extend()
-                pause = self._visibility / 2
-            except Exception as error:
-                self._log.warning("messages in hand could not be kept hidden: %s", error)
-                pause = self._visibility / 10
-
-    async def _extend(self) -> None:
-        now = time.monotonic()
-        extended = []
-        for message in self._held.values():
-            left = int(_LONGEST_HIDDEN - (now - message.since))
-            if not message.going and left > 0:
-                extended.append((message, min(self._visibility, left)))
-        changes = [(message.received.receipt, seconds) for message, seconds in extended]
-        for start in range(0, len(changes), 10):
-            failures = await self._queue.change_visibility(changes[start : start + 10])
-            for (message, _), failure in zip(extended[start:], failures, strict=False):
-                if failure:
-                    self._log.warning(
-                        "message %s could not be kept hidden and may come again: %s",
-                        message.received.id,
-                        failure.reason,
-                    )
 
     # The end.
 
@@ -345,7 +256,7 @@ class Inbox:
 
     async def close(self) -> None:
         """Keep nothing hidden any longer, and wait until what is in hand is settled or visible."""
-        self._heart.cancel()
+        self._hiding.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._visibility):
                 while self._held:
@@ -353,4 +264,4 @@ class Inbox:
                     await self.changed.wait()
         await self._finish_chores()
         await self._deletes.drain()
-        await self._changes.drain()
+        await self._hiding.drain()

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from temporal_runner.plugin import Accepted, Delivery, PullSource, SourceContext
 from temporal_runner_s3.client import Bucket, Listed
@@ -118,7 +119,7 @@ class ListSource(PullSource):
             self._next_listing = time.monotonic() + self._options.poll_interval.total_seconds()
         page, self._continued = await self._objects.page(self._continued)
         self._at_end = self._continued is None
-        objects = {(one.key, one.etag): one for one in page if not _is_marker(one)}
+        objects = {(one.key, one.etag): one for one in page if self._concerns(one)}
         new = await asyncio.to_thread(self._memory.new, list(objects))
         if self._skipping:
             await asyncio.to_thread(self._memory.add, new)
@@ -127,6 +128,11 @@ class ListSource(PullSource):
         if self._at_end:
             self._skipping = False
             await asyncio.to_thread(self._memory.end_of_listing)
+
+    def _concerns(self, found: Listed) -> bool:
+        oldest = self._options.max_age
+        too_old = oldest is not None and found.modified < datetime.now(UTC) - oldest
+        return not too_old and not is_folder_marker(found.key, found.size)
 
     async def settle(
         self, delivery: ListDelivery, *, remember: bool, rejected: str | None = None
@@ -149,7 +155,3 @@ class ListSource(PullSource):
         if self._closed and not self._in_flight and self._shared is not None:
             self._shared.release()
             self._shared = None
-
-
-def _is_marker(found: Listed) -> bool:
-    return is_folder_marker(found.key, found.size)
