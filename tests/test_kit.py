@@ -478,6 +478,16 @@ class LogsTheSecret(MemoryService):
             logging.getLogger("vendor").debug("login %s", SECRET)
 
 
+@caught_by("it_shows_no_secret", "the secret 's3cr3t' is shown")
+class ErrsWithTheSecret(MemoryService):
+    def make_unreachable_source(self, context: SourceContext) -> EventSource:
+        class Source(MemorySource):
+            async def connect(self) -> None:
+                raise OSError(f"user:{SECRET}@here: refused")
+
+        return Source(self.queue)
+
+
 @caught_by("an_event_arrives_whole", "its sender learned 'again', not 'accepted'")
 class ForgetsTheAnswer(DoorbellService):
     class Rung(DoorbellDelivery):

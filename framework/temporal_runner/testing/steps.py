@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from temporal_runner.events import Accepted, Delivery, Event
+from temporal_runner.testing.fakes import make_context
 from temporal_runner.testing.receiving import Receiving
 from temporal_runner.testing.service import Sent, SourceUnderTest
 
@@ -74,6 +75,21 @@ async def kept_reason(test: SourceUnderTest, name: str) -> str:
     return kept[name]
 
 
+async def error_without_service(test: SourceUnderTest) -> str:
+    """What connect() says while the service is not there; empty where that cannot be had."""
+    if not _is_written(test, "make_unreachable_source"):
+        return ""
+    source = test.make_unreachable_source(make_context())
+    try:
+        async with asyncio.timeout(test.patience):
+            await source.connect()
+    except Exception as error:
+        return f"{error!r} {error}"
+    finally:
+        await source.close()
+    return ""
+
+
 def needs(test: SourceUnderTest, capability: str) -> None:
     """Skip the case for a source that does not declare this."""
     if not getattr(test, capability):
@@ -82,8 +98,12 @@ def needs(test: SourceUnderTest, capability: str) -> None:
 
 def writes(test: SourceUnderTest, hook: str) -> None:
     """Skip the case for a source that has no such hook."""
-    if getattr(type(test), hook) is getattr(SourceUnderTest, hook):
+    if not _is_written(test, hook):
         pytest.skip(f"it does not write {hook}")
+
+
+def _is_written(test: SourceUnderTest, hook: str) -> bool:
+    return getattr(type(test), hook) is not getattr(SourceUnderTest, hook)
 
 
 def check_event(event: Event) -> None:
