@@ -103,6 +103,32 @@ async def test_a_listener_that_leaves_a_shared_port_answers_what_is_in_flight() 
         assert leaving.serving.done()
 
 
+async def test_listeners_that_come_while_the_port_closes_open_it_anew() -> None:
+    """Such listeners wait until those who leave have answered, and are not refused the port."""
+    port = free_port()
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(delivery: Any) -> None:
+        arrived.set()
+        await go_on.wait()
+        await accept(delivery)
+
+    async def come(path: str) -> int:
+        async with listening(port=port, path=path) as coming:
+            return (await coming.post({})).status_code
+
+    async with listening(settle=slow, port=port, path="/a") as leaving:
+        posting = asyncio.create_task(leaving.post({}))
+        await arrived.wait()
+        leaving.serving.cancel()
+        coming = [asyncio.create_task(come(path)) for path in ("/b", "/c")]
+        done, _ = await asyncio.wait(coming, timeout=0.3)
+        assert not done
+        go_on.set()
+        assert (await posting).status_code == 202
+        assert await asyncio.gather(*coming) == [202, 202]
+
+
 async def test_many_start_and_stop_at_once() -> None:
     """Ten listeners that join and leave one port at the same time do not trip over one another."""
     port = free_port()

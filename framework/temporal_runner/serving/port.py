@@ -16,7 +16,7 @@ from temporal_runner.errors import PermanentError
 from temporal_runner.serving.problem import problem
 
 if TYPE_CHECKING:
-    import uvicorn
+    from temporal_runner.serving.engine import Engine
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -104,7 +104,7 @@ class Port:
         self._mounted: dict[str | None, Mounted] = {}
         self._left: set[str | None] = set()
         self._changing = asyncio.Lock()
-        self._server: uvicorn.Server | None = None
+        self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -178,44 +178,34 @@ class Port:
             await answer(send, HTTPStatus.NOT_FOUND, "nothing listens at this path")
 
     async def _open(self) -> None:
-        import uvicorn
+        from temporal_runner.serving.engine import Engine
 
-        from temporal_runner.serving.connection import bounded
-
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        tls = _tls(self.settings)
+        settings = self.settings
+        self._engine = Engine(
+            self._answer,
+            keep_alive=settings.keep_alive,
+            header_timeout=settings.header_timeout,
+            drain=settings.drain,
+            tls=_tls(settings),
+        )
         listening = _listen(self.host, self.port)
         self.port = listening.getsockname()[1]
-        config = uvicorn.Config(
-            self._answer,
-            http=bounded(self.settings.header_timeout),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            interface="asgi3",
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=max(1, round(self.settings.keep_alive)),
-            timeout_graceful_shutdown=max(1, round(self.settings.drain)),
-            ssl_context_factory=(lambda *_: tls) if tls else None,
-        )
-        config.load()
-        self._server = uvicorn.Server(config)
-        # `serve` would take over SIGINT and SIGTERM, which are the supervisor's.
         self._task = asyncio.create_task(
-            self._server._serve([listening]), name=f"http {self.host}:{self.port}"
+            self._engine.run_at(listening), name=f"http {self.host}:{self.port}"
         )
-        while not self._server.started:
+        while not self._engine.started:
             if self._task.done():
                 await self._task
             await asyncio.sleep(0.005)
 
     async def _close(self) -> None:
-        self._closed = True
-        if self._server is not None and self._task is not None:
-            self._server.should_exit = True
-            await self._task
+        # Not closed before it is: who wants to open it anew has to wait for that.
+        try:
+            if self._engine is not None and self._task is not None:
+                self._engine.stop()
+                await self._task
+        finally:
+            self._closed = True
 
 
 async def answer(
