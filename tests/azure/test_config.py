@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from temporal_runner_azure.config import AzureOptions
+from temporal_runner_azure.config import AzureOptions, claims
+from tests.conftest import WriteConfig
+from tests.support import run_runner
 
 ACCOUNT: dict[str, Any] = {"account": "myaccount"}
 QUEUE: dict[str, Any] = {"mode": "queue", "queue": "events"}
@@ -47,9 +49,11 @@ def test_each_way_to_sign_in_is_accepted(options: dict[str, Any]) -> None:
         (QUEUE | ACCOUNT | {"tenant_id": "t"}, "tenant_id is for identity: workload"),
         ({"mode": "queue"} | ACCOUNT, "mode: queue needs queue"),
         ({"mode": "list"} | ACCOUNT, "mode: list needs container"),
+        (LIST | ACCOUNT | {"existing": "skip"}, "existing: skip needs a state_file"),
         (QUEUE | ACCOUNT | {"prefix": "in/"}, "prefix is for mode: list"),
         (LIST | ACCOUNT | {"encoding": "text"}, "encoding is for mode: queue"),
-        (QUEUE | ACCOUNT | {"queue": "Events"}, "pattern"),
+        (QUEUE | ACCOUNT | {"queue": "Events"}, "small letters"),
+        (LIST | ACCOUNT | {"container": "a--b"}, "small letters"),
         (QUEUE | ACCOUNT | {"queue": "e" * 60}, "give poison_queue"),
         (QUEUE | ACCOUNT | {"poison_queue": "events"}, "another queue"),
         (QUEUE | ACCOUNT | {"poll_min": "1m"}, "poll_min is longer than poll_max"),
@@ -64,6 +68,42 @@ def test_what_cannot_work_is_refused_before_anything_is_dialled(
     """With a message that names the option."""
     with pytest.raises(ValidationError, match=reason):
         AzureOptions.model_validate(options)
+
+
+@pytest.mark.parametrize(
+    ("options", "claimed"),
+    [
+        (QUEUE | ACCOUNT, ["the queue myaccount/events"]),
+        (
+            QUEUE | {"connection_string": "AccountName=a;AccountKey=k;EndpointSuffix=x"},
+            ["the queue a/events"],
+        ),
+        (
+            QUEUE | {"connection_string": "QueueEndpoint=http://h:1/a;SharedAccessSignature=k"},
+            ["the queue h:1/a/events"],
+        ),
+        (QUEUE | {"connection_string": "UseDevelopmentStorage=true"}, ["the queue events"]),
+        (LIST | ACCOUNT, []),
+        (LIST | ACCOUNT | {"state_file": "uploads.db"}, ["the state file uploads.db"]),
+    ],
+)
+def test_what_two_listeners_cannot_share_is_claimed(
+    options: dict[str, Any], claimed: list[str]
+) -> None:
+    """A queue by its account, a state file; no secret shows in it."""
+    assert list(claims(AzureOptions.model_validate(options))) == claimed
+
+
+def test_two_listeners_of_one_queue_fail_validate(write_config: WriteConfig) -> None:
+    """The one would take, and count as done, what the other's routes want."""
+    listener = (
+        "{source: azure, options: {queue: events, account: myaccount}, "
+        "routes: [{signal: s, id: w}]}"
+    )
+    config = write_config(f"listeners:\n  one: {listener}\n  two: {listener}\n")
+    code, output = run_runner("validate", config)
+    assert code == 2
+    assert "the listener one has the queue myaccount/events already" in output
 
 
 def test_options_show_no_secret() -> None:

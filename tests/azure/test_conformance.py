@@ -69,7 +69,7 @@ class TestListMode(EventSourceConformance):
 
     def options(self, **more: object) -> AzureOptions:
         poison = f"{self.storage.queue_name}-poison"
-        return self.storage.list_options(state=str(self.state), poison_queue=poison, **more)
+        return self.storage.list_options(state_file=str(self.state), poison_queue=poison, **more)
 
     def make_source(self, context: SourceContext) -> PullSource:
         return open_source(self.options(), context)

@@ -30,7 +30,7 @@ async def names(source: PullSource, count: int) -> list[str | None]:
 def remembered(state: Path) -> set[str]:
     """The names in a state file."""
     with contextlib.closing(sqlite3.connect(state)) as file:
-        return {name for (name,) in file.execute("select name from done")}
+        return {name for (name,) in file.execute("select name from done where name != ''")}
 
 
 async def test_each_blob_comes_once_however_often_it_is_listed(storage: Storage) -> None:
@@ -150,7 +150,7 @@ async def test_a_new_connection_forgets_nothing(storage: Storage) -> None:
 
 async def test_with_a_state_file_what_is_done_stays_done(storage: Storage, tmp_path: Path) -> None:
     """Across restarts; what was under way or nacked comes again, and so does a new version."""
-    options = storage.list_options(state=str(tmp_path / "uploads.db"))
+    options = storage.list_options(state_file=str(tmp_path / "uploads.db"))
     for name in ("done.txt", "nacked.txt", "rejected.txt", "under way.txt"):
         storage.put(name)
     async with Open(options) as source:
@@ -165,12 +165,31 @@ async def test_with_a_state_file_what_is_done_stays_done(storage: Storage, tmp_p
         assert await names(source, 1) == ["done.txt"]
 
 
+@pytest.mark.parametrize("there", [["old.txt"], []])
+async def test_blobs_of_before_the_first_start_can_be_skipped(
+    storage: Storage, tmp_path: Path, there: list[str]
+) -> None:
+    """existing: skip. What comes later is an event, also while the runner is away."""
+    options = storage.list_options(state_file=str(tmp_path / "uploads.db"), existing="skip")
+    for name in there:
+        storage.put(name)
+    async with Open(options) as source:
+        await receive_none(source)
+    storage.put("while away.txt")
+    async with Open(options) as source:
+        assert await names(source, 1) == ["while away.txt"]
+        for name in there:
+            storage.put(name, b"written again")
+        assert await names(source, len(there)) == there
+        await receive_none(source)
+
+
 async def test_what_is_under_way_settles_after_the_source_is_closed(
     storage: Storage, tmp_path: Path
 ) -> None:
     """A failed listing makes the runner open another source: what the first had still counts."""
     options = storage.list_options(
-        state=str(tmp_path / "uploads.db"), poison_queue=f"{storage.queue_name}-poison"
+        state_file=str(tmp_path / "uploads.db"), poison_queue=f"{storage.queue_name}-poison"
     )
     storage.put("done.txt")
     storage.put("rejected.txt")
@@ -185,7 +204,7 @@ async def test_what_is_under_way_settles_after_the_source_is_closed(
 
 async def test_a_deleted_blob_is_forgotten(storage: Storage, tmp_path: Path) -> None:
     """The memory is no larger than the container, in the file too."""
-    options = storage.list_options(state=str(tmp_path / "uploads.db"))
+    options = storage.list_options(state_file=str(tmp_path / "uploads.db"))
     storage.put("a.txt")
     storage.put("b.txt")
     async with Open(options) as source:
@@ -236,7 +255,7 @@ async def test_a_state_file_that_cannot_be_used_is_a_permanent_error(
     other.write_text("this is no database\n" * 100)
     for path in (tmp_path / "missing" / "uploads.db", other):
         with pytest.raises(PermanentError, match="next step: give the path of a file"):
-            async with Open(storage.list_options(state=str(path))):
+            async with Open(storage.list_options(state_file=str(path))):
                 pass
 
 
@@ -245,7 +264,7 @@ async def test_a_listing_that_fails_is_transient(own_azurite: Azurite, tmp_path:
     own_azurite.start()
     storage = Storage(own_azurite)
     storage.put("a.txt")
-    async with Open(storage.list_options(state=str(tmp_path / "uploads.db"))) as source:
+    async with Open(storage.list_options(state_file=str(tmp_path / "uploads.db"))) as source:
         await names(source, 1)
         own_azurite.stop()
         with pytest.raises(TransientError):

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret
 
-QueueName = Annotated[str, Field(pattern=r"^[a-z0-9](?:-?[a-z0-9]){2,62}$", max_length=63)]
-ContainerName = Annotated[
-    str, Field(pattern=r"^(?:\$root|\$web|[a-z0-9](?:-?[a-z0-9]){2,62})$", max_length=63)
-]
-_LONGEST_QUEUE_NAME = 63
+_LONGEST_NAME = 63
+_NAME = r"[a-z0-9](?:-?[a-z0-9])*"
+
+
+def _name(also: str = "") -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in also.split() and not (
+            3 <= len(name) <= _LONGEST_NAME and re.fullmatch(_NAME, name)
+        ):
+            raise ValueError("Azure's names have 3 to 63 small letters, digits and single hyphens")
+        return name
+
+    return AfterValidator(check)
+
+
+QueueName = Annotated[str, _name()]
+ContainerName = Annotated[str, _name("$root $web")]
 _LONGEST_VISIBILITY = timedelta(days=7)
 _ACCOUNT = ("endpoint_suffix", "sas", "account_key", "identity", "client_id", "tenant_id")
 _OF_QUEUE = (
@@ -25,7 +39,7 @@ _OF_QUEUE = (
     "poll_max",
     "include_created_files",
 )
-_OF_LIST = ("container", "prefix", "poll_interval", "min_age", "max_age", "state")
+_OF_LIST = ("container", "prefix", "poll_interval", "min_age", "max_age", "state_file", "existing")
 
 
 class AzureOptions(Options):
@@ -33,7 +47,7 @@ class AzureOptions(Options):
 
     model_config = ConfigDict(use_attribute_docstrings=True)
 
-    mode: Literal["queue", "list"]
+    mode: Literal["queue", "list"] = "queue"
     """queue: Event Grid writes to a Storage Queue. list: the container is listed again and again,
     where there is no Event Grid."""
 
@@ -94,11 +108,14 @@ class AzureOptions(Options):
     """Leave blobs alone that were written this shortly ago: for writers that come back to a blob,
     each write of which is a version of its own."""
     max_age: PositiveDuration | None = None
-    """Leave blobs alone that were last written longer ago. Without `state` keep it shorter than
-    the namespace's retention: a runner that starts anew lists them all again, and Temporal knows
-    what it did only for so long."""
-    state: str | None = None
+    """Leave blobs alone that were last written longer ago. Without `state_file` keep it shorter
+    than the namespace's retention: a runner that starts anew lists them all again, and Temporal
+    knows what it did only for so long."""
+    state_file: Annotated[str, Field(min_length=1)] | None = None
     """A file to remember the blobs in that are done, across restarts; one for each listener."""
+
+    existing: Literal["deliver", "skip"] = "deliver"
+    """Whether blobs that are there at the first listing of all are events."""
 
     # both
 
@@ -126,7 +143,7 @@ class AzureOptions(Options):
             self._refuse(_OF_LIST, "{} is for mode: list")
             if self.queue is None:
                 raise ValueError("mode: queue needs queue")
-            if len(self.poison) > _LONGEST_QUEUE_NAME:
+            if len(self.poison) > _LONGEST_NAME:
                 raise ValueError("<queue>-poison would be too long a name; give poison_queue")
             if self.poison == self.queue:
                 raise ValueError("poison_queue must be another queue than queue")
@@ -136,6 +153,11 @@ class AzureOptions(Options):
             self._refuse(_OF_QUEUE, "{} is for mode: queue")
             if self.container is None:
                 raise ValueError("mode: list needs container")
+            if self.existing == "skip" and self.state_file is None:
+                raise ValueError(
+                    "existing: skip needs a state_file: without one each start would skip what "
+                    "came while the runner was away"
+                )
         return self
 
     def _refuse(self, names: tuple[str, ...], message: str) -> None:
@@ -152,3 +174,21 @@ class AzureOptions(Options):
     def signs_in_with_secret(self) -> bool:
         """A key or a signature from the config, not an identity."""
         return any((self.connection_string, self.sas, self.account_key))
+
+
+def claims(options: AzureOptions) -> Iterator[str]:
+    """What two listeners of a config cannot share: a queue, a state file."""
+    if options.queue:
+        yield f"the queue {_account(options)}{options.queue}"
+    if options.state_file:
+        yield f"the state file {options.state_file}"
+
+
+def _account(options: AzureOptions) -> str:
+    if options.account:
+        return f"{options.account}/"
+    assert options.connection_string is not None
+    settings = options.connection_string.reveal()
+    named = re.search(r"(?:^|;)AccountName=([^;]+)", settings, re.IGNORECASE)
+    at = re.search(r"(?:^|;)QueueEndpoint=https?://([^;?]+)", settings, re.IGNORECASE)
+    return f"{(at or named)[1].rstrip('/')}/" if at or named else ""  # type: ignore[index]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from temporal_runner.plugin import EventSourceKind, hookimpl
-from temporal_runner_azure.config import AzureOptions
+from temporal_runner_azure.config import AzureOptions, claims
 
 
 @hookimpl
@@ -14,4 +14,5 @@ def runner_event_sources() -> Iterable[EventSourceKind]:
         summary="Azure Blob events, by a Storage Queue or by listing a container",
         options=AzureOptions,
         build="temporal_runner_azure.source:open_source",
+        claims=claims,
     )

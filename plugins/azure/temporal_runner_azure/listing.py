@@ -56,15 +56,15 @@ class ListSource(PullSource):
         """Open the container and the memory.
 
         Raises:
-            PermanentError: The file of `state` cannot be used.
+            PermanentError: The `state_file` cannot be used.
         """
         await self._client.open()
         owner = f"{self._listener} {self._client.container_url}"
         try:
-            self._memory = Memory(self._options.state, owner)
+            self._memory = Memory(self._options.state_file, owner)
         except sqlite3.Error as error:
             raise PermanentError(
-                f"state {self._options.state} cannot be used: {error}",
+                f"state_file {self._options.state_file} cannot be used: {error}",
                 next_step="give the path of a file that the runner may write, in a folder that is",
             ) from None
 
@@ -104,6 +104,9 @@ class ListSource(PullSource):
 
     async def _list(self) -> list[Delivery]:
         """Go on with the listing, or begin one, until there is no room for more of it."""
+        assert self._memory is not None
+        if self._options.existing == "skip" and self._memory.is_new:
+            await self._skip_what_is_there(self._memory)
         room = max(1, self._most - len(self._in_flight))
         deliveries: list[Delivery] = []
         listing, self._listing = self._listing, None
@@ -117,10 +120,15 @@ class ListSource(PullSource):
             if len(deliveries) == room:
                 self._listing = listing
                 return deliveries
-        assert self._memory is not None
         self._memory.keep_only(self._listed)
         self._next_listing = time.monotonic() + self._options.poll_interval.total_seconds()
         return deliveries
+
+    async def _skip_what_is_there(self, memory: Memory) -> None:
+        listing = self._client.list_blobs(self._options.prefix)
+        there = [Version(blob.name, plain_etag(blob.etag)) async for blob in listing]
+        memory.skip_all(there)
+        self._log.info("%d blobs were there before the first start: skipped", len(there))
 
     def _wants(self, blob: ListedBlob, version: Version) -> bool:
         assert self._memory is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 
 
@@ -20,6 +20,8 @@ class Version:
     etag: str
 
 
+_SKIPPED = ""
+"""No blob's name: says that `skip_all` was done, also where there was nothing to skip."""
 _of_process: dict[str, dict[str, str]] = {}
 """By owner: a connection that is lost and made anew forgets nothing."""
 
@@ -28,6 +30,9 @@ class Memory:
     """The versions that are done, the last one of each name.
 
     It holds no more than the container does: what is listed no more is forgotten.
+
+    Attributes:
+        is_new: Nothing was ever remembered.
     """
 
     def __init__(self, path: str | None, owner: str) -> None:
@@ -49,6 +54,7 @@ class Memory:
             self._file = _open(path)
             rows = self._file.execute("select name, etag from done where owner = ?", (owner,))
             self._done = dict(rows)
+        self.is_new = not self._done
 
     def knows(self, version: Version) -> bool:
         """Whether it is done."""
@@ -65,9 +71,19 @@ class Memory:
         row = (self._owner, version.name, version.etag, rejected)
         self._write("insert or replace into done values (?, ?, ?, ?)", [row])
 
+    def skip_all(self, versions: Iterable[Version]) -> None:
+        """They were there before us: none of them is an event, unless it is written again."""
+        versions = list(versions)
+        self._done.update((version.name, version.etag) for version in versions)
+        # All or none: killed half way, the next start begins with it anew.
+        rows = [(self._owner, each.name, each.etag, None) for each in versions]
+        rows.append((self._owner, _SKIPPED, "", None))
+        self._write("insert or replace into done values (?, ?, ?, ?)", rows)
+        self.is_new = False
+
     def keep_only(self, names: Set[str]) -> None:
         """Forget what is not among the names of a whole listing."""
-        gone = self._done.keys() - names
+        gone = self._done.keys() - names - {_SKIPPED}
         for name in gone:
             del self._done[name]
         rows = [(self._owner, name) for name in gone]
