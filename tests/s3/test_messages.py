@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from temporal_runner.plugin import Event
 from temporal_runner_s3.messages import in_sequence, read_message
@@ -208,9 +210,9 @@ def test_deleted_object_has_no_size() -> None:
 
 def test_sequencers_compare_per_key_and_left_padded() -> None:
     """Events of one object go in the order they happened; other objects keep their places."""
-    keys = [("a", "0062E99A88DC407460"), ("b", "1"), ("a", "617f08299329d189"), ("c", "0")]
+    keys = [("a", "0062E99A88DC407460"), ("b", "100"), ("a", "617f08299329d189"), ("b", "FF")]
     order = in_sequence([events(notification("x", key, seq))[0] for key, seq in keys])
-    assert order == [2, 1, 0, 3]
+    assert order == [2, 3, 0, 1]
 
 
 DEEP = "[" * 100_000
@@ -244,3 +246,40 @@ DEEP = "[" * 100_000
 def test_what_cannot_be_read_says_why(body: str, expected: str) -> None:
     """A message that is nothing known here is kept with a reason that a person understands."""
     assert expected in problem(body)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    steps = value.items() if isinstance(value, dict) else enumerate(value)
+    found = [path] if path else []
+    for step, inner in steps:
+        within = isinstance(inner, dict | list)
+        found += places(inner, (*path, step)) if within else [(*path, step)]
+    return found
+
+
+@given(data=st.data(), body=st.sampled_from([STRAIGHT, BRIDGE, in_sns(STRAIGHT)]))
+@settings(max_examples=300, deadline=None)
+def test_no_message_can_stop_the_listener(data: st.DataObject, body: str) -> None:
+    """Whatever stands where in a message: it is an event that routes can take, or has a problem."""
+    content = json.loads(body)
+    path = data.draw(st.sampled_from(places(content)))
+    inner = content
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = data.draw(JSON)
+    for record in read_message(json.dumps(content)):
+        assert (record.event is None) == bool(record.problem)
+        if event := record.event:
+            assert all(isinstance(text, str) for text in (event.id, event.source, event.type))
+            assert isinstance(event.subject, str)
+            assert event.type
+            assert event.time is None or event.time.tzinfo
+            json.dumps(event.to_dict(), allow_nan=False).encode()

@@ -163,7 +163,7 @@ async def test_test_events_and_folder_markers_are_deleted(
     """What is no event goes without a delivery, inside SNS too."""
     marker = notification("b", "folder/", "1").replace('"size": 1024', '"size": 0')
     queue.send_all([saved("test-event"), in_sns(saved("test-event")), marker])
-    source = await open_source(queue_url=queue.url, wait_time="0s")
+    source = await open_source(queue_url=queue.url)
     receiving = asyncio.create_task(receive(source, 1))
     await eventually(lambda: queue.empty, what="the queue to be empty")
     receiving.cancel()
@@ -293,7 +293,6 @@ async def test_unreadable_message_backs_off_by_receive_count_then_is_a_dead_lett
         dead_letter_queue_url=dead_letters.url,
         max_receives=3,
         backoff="1s",
-        wait_time="0s",
     )
     started = time.monotonic()
     receiving = asyncio.create_task(receive(source, 1))
@@ -318,7 +317,6 @@ async def test_unreadable_record_does_not_hold_up_its_message(
         dead_letter_queue_url=dead_letters.url,
         max_receives=2,
         backoff="1s",
-        wait_time="0s",
     )
     (good,) = await receive(source, 1)
     await good.ack(ACK)

@@ -59,7 +59,9 @@ class S3Options(_Section):
     ) = None
     """How long a message is kept from other receivers unless it is extended, which happens each
     half of it. By default what the queue is set to. A crash delays a message by this much."""
-    wait_time: Annotated[Duration, Field(le=timedelta(seconds=20))] = timedelta(seconds=20)
+    wait_time: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(seconds=20))] = (
+        timedelta(seconds=20)
+    )
     """How long one receive waits for messages."""
     dead_letter_queue_url: Url | None = None
     """An SQS queue for what can never succeed, each with its reason as a message attribute.

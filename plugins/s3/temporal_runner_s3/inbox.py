@@ -134,7 +134,7 @@ class Inbox:
 
     def _begin(self, part: Part) -> None:
         if self._closed:
-            self._chore(self.settle(part, 0.0))
+            self._chore(self.settle(part, self._at_once(part)))
         elif part.record.event is None:
             self._chore(self._unreadable(part))
         else:
@@ -165,6 +165,10 @@ class Inbox:
         delay: float = self._options.backoff.total_seconds() * 2**times
         return min(delay, _LONGEST_BACKOFF)
 
+    def _at_once(self, part: Part) -> float:
+        """Seconds for which a message is hidden that goes back untried: none, if it can be read."""
+        return 0.0 if part.record.event else self.backoff(part)
+
     async def settle(self, part: Part, delay: float | None) -> None:
         """A record is done (None), or failed and is to be tried again after some seconds.
 
@@ -192,7 +196,7 @@ class Inbox:
         for behind in self._groups.failed(part):
             behind.message.unsettled.discard(behind.index)
             # SQS gives none of them before the first is back.
-            behind.message.delays.append(0.0)
+            behind.message.delays.append(self._at_once(behind))
             if not behind.message.unsettled:
                 self._chore(self._resolve(behind.message))
 

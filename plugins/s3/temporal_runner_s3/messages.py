@@ -93,7 +93,7 @@ def _record(body: str, written: Any, read: Any) -> Iterator[Record]:
         event = read(written)
     except _Unreadable as problem:
         yield Record(body, problem=str(problem))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
     else:
         about = event.data["object"]
@@ -230,8 +230,12 @@ class Happening:
         Args:
             token: What tells it from all others of this key and type.
         """
-        if not (isinstance(self.bucket, str) and self.bucket and self.key):
-            raise _Unreadable("a record without a bucket's name or a key")
+        for name in ("bucket", "key", "type"):
+            if not isinstance(value := getattr(self, name), str) or not value:
+                raise _Unreadable(f"a record whose {name} is {value!r}")
+        for name in ("etag", "version_id", "sequencer", "request_id", "region"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise _Unreadable(f"a record whose {name} is {value!r}")
         about = {
             "key": self.key,
             "size": self.size,
@@ -297,7 +301,8 @@ def in_sequence(events: Sequence[Event]) -> list[int]:
 
 def _time(written: Any) -> datetime | None:
     if isinstance(written, str):
-        return datetime.fromisoformat(written)
+        time = datetime.fromisoformat(written)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
     if isinstance(written, int | float):
         return datetime.fromtimestamp(written, UTC)
     return None
