@@ -12,8 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 from temporal_runner.plugin import PullSource
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.source import make_source
-from tests.s3.support import CREDENTIALS, REGION, Server, Sqs, context, needed
-from tests.support import free_port, wait_until
+from tests.s3.support import CREDENTIALS, REGION, Server, Sqs, context, free_ports, needed
+from tests.support import wait_until
 
 MakeQueue = Callable[..., Sqs]
 OpenSource = Callable[..., Awaitable[PullSource]]
@@ -45,18 +45,10 @@ def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     binary, folder = needed("weed"), tmp_path_factory.mktemp("seaweed")
 
     def command(port: int) -> list[str]:
-        ports = {
-            "master.port": free_port(),
-            "master.port.grpc": free_port(),
-            "volume.port": free_port(),
-            "volume.port.grpc": free_port(),
-            "filer.port": free_port(),
-            "filer.port.grpc": free_port(),
-            "s3.port": port,
-            "s3.port.grpc": free_port(),
-            "s3.port.iceberg": 0,
-            "s3.port.lance": 0,
-        }
+        services = ("master.port", "volume.port", "filer.port")
+        names = [*services, *(f"{name}.grpc" for name in services), "s3.port.grpc"]
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        ports |= {"s3.port": port, "s3.port.iceberg": 0, "s3.port.lance": 0}
         options = [f"-{name}={number}" for name, number in ports.items()]
         # Each bucket takes several volumes, small ones here.
         return [

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,15 @@ def needed(binary: str) -> str:
     if os.environ.get("CI"):
         pytest.fail(f"{binary} is not installed")
     pytest.skip(f"{binary} is not installed: make setup")
+
+
+def free_ports(count: int) -> list[int]:
+    """So many different ports that nothing listened at a moment ago."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in sockets]
 
 
 def port_is_open(port: int) -> bool:
