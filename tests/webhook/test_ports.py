@@ -230,7 +230,7 @@ async def test_listeners_of_one_port_have_the_same_tls(tls: dict[str, str]) -> N
 async def _until_closed(server: HttpServer, *pieces: bytes, every: float = 0.05) -> bytes:
     """Send pieces one after the other; all that came back when the connection was closed."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    answering = asyncio.create_task(reader.read())
+    answering = asyncio.create_task(_read_all(reader))
     try:
         async with asyncio.timeout(10):
             for piece in pieces:
@@ -238,13 +238,20 @@ async def _until_closed(server: HttpServer, *pieces: bytes, every: float = 0.05)
                     break
                 writer.write(piece)
                 await asyncio.sleep(every)
-            with contextlib.suppress(ConnectionError):
-                return await answering
-            return b""
+            return await answering
     finally:
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _read_all(reader: asyncio.StreamReader) -> bytes:
+    """What comes until the connection is closed or reset."""
+    came = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := await reader.read(65536):
+            came += piece
+    return came
 
 
 async def test_connection_that_sends_nothing() -> None:

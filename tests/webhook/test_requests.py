@@ -176,10 +176,21 @@ async def test_sender_that_goes_away() -> None:
     assert len(hooks.events) == 1
 
 
-async def test_what_is_no_http() -> None:
-    """Bytes that are no HTTP get a problem body too."""
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01 hello\r\n\r\n",
+        b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /hooks HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /hooks HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /hooks HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that are no sound HTTP get a problem body too."""
     async with listening() as hooks:
-        check_problem(parse_raw(await hooks.raw(b"\x16\x03\x01 hello\r\n\r\n")), 400)
+        check_problem(parse_raw(await hooks.raw(sent)), 400)
+    assert "Traceback" not in caplog.text
 
 
 async def test_keep_alive() -> None:

@@ -67,12 +67,24 @@ class _Connection(HttpToolsProtocol):
             self._feed(data)
         except httptools.HttpParserError:
             self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+            return
+        if self._in_head:
+            self._after_part_of_a_head(len(data))
+        elif (
+            self._timer is None
+            and self.timeout_keep_alive_task is None
+            and self._answered
+            and not self.transport.is_closing()
+        ):
+            self._wait(_LINGER)  # the rest of a body whose request was answered without it
+
+    def _after_part_of_a_head(self, size: int) -> None:
         if self.transport.is_closing():
             return
-        if self._timer is None and self.timeout_keep_alive_task is None and self._answered:
-            self._wait(_LINGER)
-        if self._in_head and not self._began:
-            self._head += len(data)
+        if self._timer is None:
+            self._wait(self.header_timeout)
+        if not self._began:
+            self._head += size
             if self._head > _MAX_HEAD:
                 status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 self._refuse(status, f"the head is larger than {_MAX_HEAD} bytes")
@@ -105,14 +117,16 @@ class _Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._in_head = self._began = True
         self._head = 0
-        self._wait(self.header_timeout)
+        if self._timer is not None:
+            self._wait(None)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
         self._in_head = False
-        self._wait(None)
+        if self._timer is not None:
+            self._wait(None)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -61,20 +61,8 @@ class Mounted:
         """Answer one request, in the task that the connection made for it."""
         self._in_flight += 1
         self._idle.clear()
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
         try:
-            await self._app(scope, receive, watched)
-        except Exception:
-            log.exception("answering %s %s failed", scope["method"], scope["path"])
-            if started:
-                raise
-            await answer(send, HTTPStatus.INTERNAL_SERVER_ERROR, "the runner's log says more")
+            await self._app(scope, receive, send)
         finally:
             self._in_flight -= 1
             if not self._in_flight:

@@ -96,6 +96,10 @@ class WebhookSource(PushSource):
                 held.leave()
         except Refusal as refusal:
             answer = problem(refusal)
+        except Exception:
+            self._log.exception("answering a request failed")
+            fault = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the runner's log says more")
+            answer = problem(fault)
         if answer is not None:
             await answer.send(send)
 
