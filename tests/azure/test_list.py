@@ -115,6 +115,29 @@ async def test_a_long_listing_is_handed_over_as_there_is_room(storage: Storage) 
         await receive_none(source)
 
 
+async def test_a_cancelled_listing_loses_nothing(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it had found on the pages before comes with the next listing, once."""
+    monkeypatch.setattr("temporal_runner_azure.client.PAGE", 2)
+    for number in range(20):
+        storage.put(f"{number}.txt")
+    came: list[str | None] = []
+    async with Open(storage.list_options()) as source:
+        for step in range(10):
+            receiving = asyncio.ensure_future(source.receive())
+            await asyncio.sleep(0.005 * step)
+            receiving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                for delivery in await receiving:
+                    came.append(delivery.event.subject)
+                    await delivery.ack(STARTED)
+        while len(came) < 20:
+            came += await names(source, 1)
+        await receive_none(source)
+    assert sorted(map(str, came)) == sorted(f"{number}.txt" for number in range(20))
+
+
 async def test_a_nacked_blob_comes_again_when_asked(storage: Storage) -> None:
     """After retry_after, not at the next listing and not before; by default at the next listing."""
     storage.put("a.txt")

@@ -34,6 +34,8 @@ logging.getLogger("azure").setLevel(logging.WARNING)
 
 MOST_MESSAGES = 32
 """Azure's limit of one receive."""
+PAGE = 5000
+"""How many blobs are asked for at a time; Azure's limit."""
 _FOR_EVER = -1
 """A message's time to live; a message that names none is dropped after seven days."""
 _ONCE: dict[str, Any] = {"retry_total": 0}
@@ -232,7 +234,7 @@ class AzureClient:
         with _translated():
             # The metadata says which entries are Data Lake's folders.
             blobs = self._container.list_blobs(
-                name_starts_with=prefix, include=["metadata"], **_ONCE
+                name_starts_with=prefix, include=["metadata"], results_per_page=PAGE, **_ONCE
             )
             async for blob in blobs:
                 yield ListedBlob(

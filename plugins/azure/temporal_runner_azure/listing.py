@@ -108,7 +108,7 @@ class ListSource(PullSource):
         if self._options.existing == "skip" and self._memory.is_new:
             await self._skip_what_is_there(self._memory)
         room = max(1, self._most - len(self._in_flight))
-        deliveries: list[Delivery] = []
+        found: list[tuple[Version, Event]] = []
         listing, self._listing = self._listing, None
         if listing is None:
             listing, self._listed = self._client.list_blobs(self._options.prefix), set()
@@ -116,13 +116,15 @@ class ListSource(PullSource):
             self._listed.add(blob.name)
             version = Version(blob.name, plain_etag(blob.etag))
             if self._wants(blob, version):
-                deliveries.append(self._delivery(version, self._event(blob)))
-            if len(deliveries) == room:
+                found.append((version, self._event(blob)))
+            if len(found) == room:
                 self._listing = listing
-                return deliveries
-        self._memory.keep_only(self._listed)
-        self._next_listing = time.monotonic() + self._options.poll_interval.total_seconds()
-        return deliveries
+                break
+        else:
+            self._memory.keep_only(self._listed)
+            self._next_listing = time.monotonic() + self._options.poll_interval.total_seconds()
+        # Only now they are under way: cancelled before, they are listed again.
+        return [self._delivery(version, event) for version, event in found]
 
     async def _skip_what_is_there(self, memory: Memory) -> None:
         listing = self._client.list_blobs(self._options.prefix)
