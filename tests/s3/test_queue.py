@@ -527,3 +527,17 @@ async def test_assumed_role_signs_the_calls(
         assert len(sqs.keys) == 1
         assert sqs.keys.pop().startswith("ASIA")
     assert queue.empty
+
+
+async def test_no_more_is_received_than_there_is_room_for(
+    make_queue: MakeQueue, open_source: OpenSource
+) -> None:
+    """What waits for its turn in a group is not heaped up: others may want the rest."""
+    queue = make_queue(fifo=True)
+    for number in range(12):
+        queue.send(notification("b", str(number), "1"), group=f"g{number // 6}", unique=str(number))
+    source = await open_source(queue_url=queue.url, max_in_flight=2)
+    (first,) = await receive(source, 1)
+    await nothing(source, during=1.5)
+    assert queue.counts() == (10, 2)
+    await first.ack(ACK)

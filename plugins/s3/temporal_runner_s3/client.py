@@ -112,9 +112,10 @@ class _Service:
                 await _assume(session, self._options.assume_role, self._region())
             config = AioConfig(
                 connect_timeout=5,
-                read_timeout=_LONGEST_WAIT + 10,
+                read_timeout=_LONGEST_WAIT + 5,
                 max_pool_connections=20,
-                retries={"mode": "standard", "total_max_attempts": 3},
+                # No more, so that a service that stays silent is soon seen as not ready.
+                retries={"mode": "standard", "total_max_attempts": 2},
             )
             self._client = await self._resources.enter_async_context(
                 session.create_client(
@@ -146,7 +147,7 @@ class Queue(_Service):
 
     def _region(self) -> str | None:
         """As given, or of a URL such as https://sqs.eu-west-1.amazonaws.com/1234/uploads."""
-        told = re.match(r"https?://sqs\.([a-z0-9-]+)\.(amazonaws|api\.aws)", self.url)
+        told = re.match(r"https://sqs(?:-fips)?\.([a-z0-9-]+)\.(amazonaws|api\.aws)", self.url)
         return self._options.region or (told and told[1]) or None
 
     async def facts(self) -> QueueFacts:

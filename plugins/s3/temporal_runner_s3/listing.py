@@ -71,8 +71,7 @@ class ListSource(PullSource):
         self._in_flight: set[Version] = set()
         self._closed = False
         self._continued: str | None = None
-        self._at_end = True
-        self._next_listing = 0.0
+        self._begun = self._next_listing = 0.0
         self._skipping = False
 
     def describe(self) -> str:
@@ -113,21 +112,22 @@ class ListSource(PullSource):
         return deliveries
 
     async def _list(self) -> None:
-        """One page; of a new listing when it is due."""
-        if self._at_end:
+        """One page; of a new listing when it is due. Cancelled, it begins the page anew."""
+        if self._continued is None:
             await asyncio.sleep(max(0.0, self._next_listing - time.monotonic()))
-            self._next_listing = time.monotonic() + self._options.poll_interval.total_seconds()
-        page, self._continued = await self._objects.page(self._continued)
-        self._at_end = self._continued is None
+            self._begun = time.monotonic()
+        page, continued = await self._objects.page(self._continued)
         objects = {(one.key, one.etag): one for one in page if self._concerns(one)}
         new = await asyncio.to_thread(self._memory.new, list(objects))
         if self._skipping:
             await asyncio.to_thread(self._memory.add, new)
-        else:
-            self._found.extend(objects[one] for one in new if one not in self._in_flight)
-        if self._at_end:
-            self._skipping = False
+            new = []
+        if continued is None:
             await asyncio.to_thread(self._memory.end_of_listing)
+            self._skipping = False
+            self._next_listing = self._begun + self._options.poll_interval.total_seconds()
+        self._found.extend(objects[one] for one in new if one not in self._in_flight)
+        self._continued = continued
 
     def _concerns(self, found: Listed) -> bool:
         oldest = self._options.max_age
