@@ -6,6 +6,7 @@ import re
 import signal
 from collections.abc import Callable
 
+import pytest
 from temporalio.client import Client
 
 from tests.azure.azurite import Azurite
@@ -20,6 +21,9 @@ from tests.support import (
     http,
     wait_until,
 )
+
+pytestmark = pytest.mark.timeout(200)
+"""They start runners, each on a machine that may be busy."""
 
 CONFIG = """
     import_paths: [{root}]
@@ -104,12 +108,12 @@ async def test_a_blob_starts_its_workflow_which_reads_it_and_completes(
         route=READ_BLOB % workflow_id,
     )
     runner = system.start()
-    wait_until(system.ready, what="/readyz to answer 200")
+    wait_until(system.ready, within=60, what="/readyz to answer 200")
     storage.send(storage.put("in/a b+ü%.txt", b"what stands in the blob"))
     wait_until(lambda: storage.count() == 0, what="the message to be deleted")
     result = await client.get_workflow_handle(workflow_id).result()
     assert result == "what stands in the blob"
-    assert runner.stop() == 0
+    assert runner.stop(within=60) == 0
     assert storage.azurite.key not in runner.output
 
 
@@ -134,13 +138,13 @@ async def test_an_action_of_3_visibility_timeouts_has_its_message_delivered_once
         ),
     )
     runner = system.start()
-    wait_until(system.ready, what="/readyz to answer 200")
+    wait_until(system.ready, within=60, what="/readyz to answer 200")
     storage.send(storage.put("slow.txt"))
     wait_until(lambda: storage.count() == 0, what="the message to be deleted")
     assert await client.get_workflow_handle(workflow_id).result() == 1
     status = http("GET", f"http://127.0.0.1:{system.admin_port}/status").body
     assert re.search(r'"received": ?1\b', status), status
-    assert runner.stop() == 0
+    assert runner.stop(within=60) == 0
 
 
 async def test_a_runner_that_stops_hands_back_what_waits_for_temporal(
@@ -161,12 +165,12 @@ async def test_a_runner_that_stops_hands_back_what_waits_for_temporal(
         route=READ_BLOB % f"held-{storage.queue_name}",
     )
     runner = system.start()
-    wait_until(system.ready, what="/readyz to answer 200")
+    wait_until(system.ready, within=60, what="/readyz to answer 200")
     own_temporal_server.kill()
     storage.send(storage.put("held.txt"))
     wait_until(lambda: storage.visible() == 0, what="the message to be received")
     runner.signal(signal.SIGTERM)
-    assert runner.wait() == 0
+    assert runner.wait(within=60) == 0
     assert storage.visible() == 1
 
 
@@ -190,7 +194,7 @@ async def test_a_wrong_key_ends_the_runner_at_once_with_a_next_step(
     runner = start_runner(
         "start", system.config, env={"UPLOADS_CONNECTION_STRING": storage.connection_string}
     )
-    assert runner.wait() != 0
+    assert runner.wait(within=60) != 0
     assert "next step: look whether the key or the signature is the account's" in runner.output
     assert wrong not in runner.output
 
@@ -216,9 +220,9 @@ async def test_a_listed_blob_starts_its_workflow_once_with_two_runners(
         for _ in range(2)
     ]
     runners = [systems[0].start()]
-    wait_until(systems[0].ready, what="/readyz to answer 200")
+    wait_until(systems[0].ready, within=60, what="/readyz to answer 200")
     runners.append(systems[1].start())
-    wait_until(systems[1].ready, what="/readyz to answer 200")
+    wait_until(systems[1].ready, within=60, what="/readyz to answer 200")
     storage.put("b.txt", b"listed")
 
     async def completed() -> bool:
@@ -227,7 +231,7 @@ async def test_a_listed_blob_starts_its_workflow_once_with_two_runners(
 
     await eventually(completed, what="both blobs' workflows to complete")
     for runner in runners:
-        assert runner.stop() == 0
+        assert runner.stop(within=60) == 0
 
 
 async def test_a_lost_queue_service_is_waited_for(
@@ -250,13 +254,13 @@ async def test_a_lost_queue_service_is_waited_for(
         route=READ_BLOB % workflow_id,
     )
     runner = system.start()
-    wait_until(system.ready, what="/readyz to answer 200")
+    wait_until(system.ready, within=60, what="/readyz to answer 200")
     own_azurite.stop()
     wait_until(lambda: not system.ready(), what="/readyz to say no")
     own_azurite.start()
     storage.queue.create_queue()  # it forgets all
     storage.container.create_container()
-    wait_until(system.ready, what="/readyz to answer 200 again")
+    wait_until(system.ready, within=60, what="/readyz to answer 200 again")
     storage.send(storage.put("a.txt", b"after the outage"))
     handle = client.get_workflow_handle(workflow_id)
 
@@ -268,4 +272,4 @@ async def test_a_lost_queue_service_is_waited_for(
 
     assert await eventually(result) == "after the outage"
     storage.close()
-    assert runner.stop() == 0
+    assert runner.stop(within=60) == 0

@@ -70,7 +70,7 @@ async def test_a_storm_with_two_killed_runners_starts_each_blobs_workflow_once(
         return await started() >= len(good)
 
     await eventually(all_visible, what="every workflow to be listed")
-    assert runner.stop() == 0
+    assert runner.stop(within=60) == 0
     listed = [
         (workflow.id, workflow.run_id)
         async for workflow in client.list_workflows(f"WorkflowId STARTS_WITH '{prefix}'")
