@@ -96,7 +96,7 @@ async def test_batch_with_an_event_that_is_not_taken() -> None:
         batch = [{**EVENT, "id": f"e-{number}"} for number in range(4)]
         answer = await hooks.post(batch, content_type=BATCH)
         rejected = await hooks.post(batch[2:], content_type=BATCH)
-    check_problem(answer, 503, "Temporal is not available")
+    check_problem(answer, 503, "send it again later")
     assert answer.headers["retry-after"] == "3"
     statuses = [one["status"] for one in answer.json()["events"]]
     assert statuses == ["accepted", "nacked", "rejected", "duplicate"]

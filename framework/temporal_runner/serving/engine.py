@@ -71,3 +71,15 @@ class Engine(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._told.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and serve to their end those that were taken."""
+        loop = asyncio.get_running_loop()
+        # A connection that asyncio has accepted, but made no transport for when its server closes,
+        # is neither served nor closed: let it take no more, and make those transports first.
+        for listening in sockets or ():
+            with contextlib.suppress(RuntimeError, NotImplementedError):  # uvloop needs none of it
+                loop.remove_reader(listening.fileno())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await super().shutdown(sockets)

@@ -123,7 +123,7 @@ class Answers:
             headers: tuple[tuple[bytes, bytes], ...] = ()
             if worst.outcome == "nacked":
                 headers = ((b"retry-after", b"%d" % max(1, round(worst.retry_after))),)
-            return problem(Refusal(_PROBLEMS[worst.outcome], worst.reason, headers), **batch)
+            return problem(Refusal(_PROBLEMS[worst.outcome], _told(worst), headers), **batch)
         if not batch and (template := self._templates.get(worst.outcome)):
             return template(worst)
         status = HTTPStatus.ACCEPTED if worst.outcome == "accepted" else HTTPStatus.OK
@@ -144,8 +144,13 @@ def _summary(delivery: WebhookDelivery) -> dict[str, Any]:
     if accepted.completed:
         body["result"] = accepted.result
     if delivery.outcome in _PROBLEMS:
-        body["detail"] = delivery.reason
+        body["detail"] = _told(delivery)
     return body
+
+
+def _told(delivery: WebhookDelivery) -> str:
+    """What the sender is told. An outage's own words may name hosts that are not its business."""
+    return "not now: send it again later" if delivery.outcome == "nacked" else delivery.reason
 
 
 # Templates. ---------------------------------------------------------------------------------------

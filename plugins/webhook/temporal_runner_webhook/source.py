@@ -129,6 +129,9 @@ class WebhookSource(PushSource):
         self._limits.take(len(events))
         deliveries = [WebhookDelivery(event) for event in events]
         await self._settle(deliveries)
+        for delivery in deliveries:
+            if delivery.outcome == "nacked":
+                self._log.debug("event %s is to come again: %s", delivery.event.id, delivery.reason)
         return self._answers.to(deliveries)
 
     async def _preflight(self, request: Request) -> Answer:
