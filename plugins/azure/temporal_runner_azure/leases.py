@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from temporal_runner.plugin import Accepted, Delivery, Event
-from temporal_runner_azure.client import AzureClient, MessageGone, MessageTooLarge, QueueMessage
+from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.messages import encode
+from temporal_runner_azure.records import MessageGone, MessageTooLarge, QueueMessage
 
 _LONGEST_OWN_WAIT = 60.0
 Log = logging.LoggerAdapter[logging.Logger]

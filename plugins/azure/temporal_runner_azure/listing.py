@@ -23,7 +23,7 @@ from temporal_runner.plugin import (
     PullSource,
     SourceContext,
 )
-from temporal_runner_azure.client import AzureClient, ListedBlob
+from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.memory import Memory, Version
 from temporal_runner_azure.messages import (
@@ -33,6 +33,7 @@ from temporal_runner_azure.messages import (
     blob_event_id,
     plain_etag,
 )
+from temporal_runner_azure.records import ListedBlob
 
 
 class ListSource(PullSource):

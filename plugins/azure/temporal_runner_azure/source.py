@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
-from temporal_runner_azure.client import AzureClient, QueueMessage
+from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.leases import Lease, QueueDelivery
 from temporal_runner_azure.listing import ListSource
 from temporal_runner_azure.messages import Undecodable, decode, is_created_file, read_event
+from temporal_runner_azure.records import QueueMessage
 
 _LAST_POLL = 3.0
 """Seconds that a poll may still take when the runner stops."""
