@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -278,3 +279,28 @@ async def test_state_file_that_cannot_be_written_is_permanent(
     """Waiting cannot help; the error says what to do."""
     with pytest.raises(PermanentError, match="a folder that exists"):
         await listing(state_file=str(tmp_path / "no" / "such" / "folder.db"))
+
+
+async def test_object_settled_during_a_listing_is_not_delivered_again(
+    listing: OpenListing, put: Callable[..., None]
+) -> None:
+    """However listings and acknowledgements fall together, an object is delivered once."""
+    for number in range(40):
+        put(f"{number:02}")
+    source = await listing(poll_interval="1ms", max_in_flight=2)
+    found: list[str] = []
+    acks: set[asyncio.Task[None]] = set()
+
+    async def settle(delivery: Delivery, after: float) -> None:
+        await asyncio.sleep(after)
+        await delivery.ack(ACK)
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(3):
+            while True:
+                for delivery in await source.receive():
+                    found.append(str(delivery.event.subject))
+                    after = len(found) % 13 / 300
+                    acks.add(asyncio.create_task(settle(delivery, after)))
+    await asyncio.gather(*acks)
+    assert sorted(found) == [f"{number:02}" for number in range(40)]

@@ -118,6 +118,8 @@ class ListSource(PullSource):
             self._begun = time.monotonic()
         page, continued = await self._objects.page(self._continued)
         objects = {(one.key, one.etag): one for one in page if self._concerns(one)}
+        # What is in flight now may be settled, and remembered, before the answers are here.
+        in_flight = set(self._in_flight)
         new = await asyncio.to_thread(self._memory.new, list(objects))
         if self._skipping:
             await asyncio.to_thread(self._memory.add, new)
@@ -126,7 +128,7 @@ class ListSource(PullSource):
             await asyncio.to_thread(self._memory.end_of_listing)
             self._skipping = False
             self._next_listing = self._begun + self._options.poll_interval.total_seconds()
-        self._found.extend(objects[one] for one in new if one not in self._in_flight)
+        self._found.extend(objects[one] for one in new if one not in in_flight)
         self._continued = continued
 
     def _concerns(self, found: Listed) -> bool:
