@@ -38,7 +38,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until(condition: Callable[[], T], *, within: float = 30.0, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], *, within: float = 60.0, what: str = "") -> T:
     """Poll until the condition holds (is truthy) and return its value."""
     until = time.monotonic() + within
     while True:
@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], T], *, within: float = 30.0, what: str = 
 
 
 async def eventually(
-    condition: Callable[[], Awaitable[T]], *, within: float = 30.0, what: str = ""
+    condition: Callable[[], Awaitable[T]], *, within: float = 60.0, what: str = ""
 ) -> T:
     """Poll until the awaited condition is truthy and return its value."""
     until = time.monotonic() + within
@@ -121,7 +121,7 @@ class TemporalServer:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
-    def wait_serving(self, *, within: float = 30.0) -> float:
+    def wait_serving(self, *, within: float = 60.0) -> float:
         """Wait until the server answers that it is SERVING; the monotonic time of that."""
 
         async def serving() -> float:
@@ -197,7 +197,7 @@ class RunnerProcess:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def wait_for(self, text: str, *, within: float = 30.0) -> None:
+    def wait_for(self, text: str, *, within: float = 60.0) -> None:
         """Wait until it has printed a text."""
 
         def printed() -> bool:
@@ -213,13 +213,13 @@ class RunnerProcess:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def wait(self, *, within: float = 30.0) -> int:
+    def wait(self, *, within: float = 60.0) -> int:
         """Wait for its end and return its exit code."""
         code = self._process.wait(within)
         self._reader.join(5)
         return code
 
-    def stop(self, *, within: float = 30.0) -> int:
+    def stop(self, *, within: float = 60.0) -> int:
         """SIGTERM, and its exit code."""
         self.signal(signal.SIGTERM)
         return self.wait(within=within)

@@ -51,7 +51,11 @@ class EventSource(ABC):
         """
 
     async def close(self) -> None:
-        """Release what `connect` opened; also called after a `connect` that failed."""
+        """Release what `connect` opened; also called after a `connect` that failed.
+
+        After a failure of `receive` deliveries may still be in flight, which are settled later: do
+        what can be done for them then; what cannot be settled is delivered again.
+        """
 
     def describe(self) -> str:
         """Where it receives from and how to try it, for the start-up message. No secrets."""

@@ -165,7 +165,7 @@ def _message(node: Node, loc: Loc, details: Any) -> str:
         for prefix in ("Value error, ", "Assertion failed, ", "Input "):
             text = text.removeprefix(prefix)
         text = _without_secrets(node, loc, text)
-        message = text[:1].lower() + text[1:]
+        message = text if text[1:2].isupper() else text[:1].lower() + text[1:]
     if node.value is None and kind in _MESSAGES:
         message += ", and is empty"
     if node.written is not None:

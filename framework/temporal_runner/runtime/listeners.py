@@ -232,6 +232,7 @@ class Listener:
             await self._reject(settling, str(error))
         except TransientError as error:
             self.counts["nacked"] += 1
+            self._log.debug("event %s handed back: %s", event.id, error)
             await settling.nack(str(error), retry_after=error.retry_after or _RETRY_AFTER)
         else:
             self.counts["duplicate" if accepted.duplicate else "accepted"] += 1
