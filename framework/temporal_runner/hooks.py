@@ -29,9 +29,11 @@ def runner_event_sources() -> Iterable[EventSourceKind]:  # type: ignore[empty-b
         ```python
         from temporal_runner.plugin import EventSourceKind, Options, Secret, hookimpl
 
+
         class OutboxOptions(Options):
             dsn: Secret
             table: str = "outbox"
+
 
         @hookimpl
         def runner_event_sources():
@@ -53,11 +55,13 @@ def runner_backoff_strategies() -> Iterable[BackoffKind]:  # type: ignore[empty-
         ```python
         from temporal_runner.plugin import BackoffKind, hookimpl
 
+
         def patient(timing, options):
             yield 0  # the first yield is dropped
             yield timing.base_delay
             while True:
                 yield timing.max_delay
+
 
         @hookimpl
         def runner_backoff_strategies():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
@@ -34,16 +33,12 @@ async def send(
         GaveUp: Temporal was not to be reached within the limits of `retry`.
     """
     clients: dict[str, Client] = {}
-    try:
-        for action in actions:
-            connection = plan.connections[action.connection]
-            if action.connection not in clients:
-                clients[action.connection] = await _connect(connection)
-            client = clients[action.connection]
-            on_accepted(action, await _dispatch(action, client, connection))
-    # See the supervisor: a moment for the SDK's threads before Python ends.
-    finally:
-        await asyncio.sleep(0.05)
+    for action in actions:
+        connection = plan.connections[action.connection]
+        if action.connection not in clients:
+            clients[action.connection] = await _connect(connection)
+        client = clients[action.connection]
+        on_accepted(action, await _dispatch(action, client, connection))
 
 
 async def _connect(connection: ConnectionPlan) -> Client:

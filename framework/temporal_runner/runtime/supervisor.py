@@ -107,9 +107,6 @@ class Supervisor:
         finally:
             if self.admin is not None:
                 await self.admin.stop()
-        # Python can abort at exit when the SDK's threads still hold callbacks (PyGILState_Release,
-        # measured in up to 6 of 100 runs); a moment for them brought that to 0 of 200.
-        await asyncio.sleep(0.05)
         if self._failure is not None:
             log.error("stopped: %s", self._failure)
             return 1

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
-from temporal_runner.errors import GaveUp
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.retry import Connector
 from temporal_runner.runtime.target import make_target
@@ -40,20 +39,15 @@ async def wait_for_temporal(
         GaveUp: The time is over, or the one attempt failed.
     """
     plans = connection_plans(load(config) if config else None, Catalog.installed())
-    try:
-        async with asyncio.timeout(timeout):
-            for plan in plans:
-                await _wait(_changed(plan, address, namespace), once)
-    except TimeoutError:
-        raise GaveUp(f"Temporal was not ready within {timeout:g}s", attempts=0) from None
-    # See the supervisor: a moment for the SDK's threads before Python ends.
-    finally:
-        await asyncio.sleep(0.05)
+    until = time.monotonic() + timeout
+    for plan in plans:
+        left = max(0.0, until - time.monotonic())
+        await _wait(_changed(plan, address, namespace), left, once)
 
 
-async def _wait(plan: ConnectionPlan, once: bool) -> None:
+async def _wait(plan: ConnectionPlan, timeout: float, once: bool) -> None:
     target = make_target(plan)
-    options = replace(plan.retry, max_attempts=1 if once else None, timeout=None)
+    options = replace(plan.retry, max_attempts=1 if once else None, timeout=timeout)
     connector = Connector(str(target), options, classify=target.classify, log=log)
     await connector.call(target.connect)
     log.info("%s is ready", target)
