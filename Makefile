@@ -2,6 +2,7 @@
 # Python 3.11+ and make, and nothing else.
 
 PYTHON ?= python3
+CONFIG ?= configs/quickstart.yaml
 UV_VERSION := 0.13.9
 BIN := .venv/bin
 # uv from the PATH, else one of our own in a private environment.
@@ -13,7 +14,8 @@ READY := .venv/.ready
 .PHONY: quickstart test lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
-	$(BIN)/runner start configs/quickstart.yaml
+	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
+	@set -m 2>/dev/null; $(BIN)/runner start $(CONFIG)
 
 test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)

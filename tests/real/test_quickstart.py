@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import pty
 import re
+import select
+import shutil
 import signal
+import subprocess
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,6 +76,40 @@ async def test_the_quickstart_does_what_the_readme_says(
     assert runner.wait() == 0
     for port in (quickstart.temporal, quickstart.ui, quickstart.hook, quickstart.admin):
         assert not listening(port)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
+def test_ctrl_c_ends_make_quickstart_with_exit_0(quickstart: Quickstart) -> None:
+    """On a terminal, where Ctrl-C is a signal to make, too."""
+    terminal, of_make = pty.openpty()
+    make = subprocess.Popen(
+        ["make", "quickstart", f"CONFIG={quickstart.config}"],
+        cwd=ROOT,
+        stdin=of_make,
+        stdout=of_make,
+        stderr=of_make,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(of_make)
+    output = b""
+
+    def printed(text: bytes) -> bool:
+        nonlocal output
+        with contextlib.suppress(OSError):  # Linux's way to say that the other end is closed
+            if select.select([terminal], [], [], 0)[0]:
+                output += os.read(terminal, 4096)
+        return text in output
+
+    try:
+        wait_until(lambda: printed(b"Ctrl-C stops it."))
+        os.write(terminal, b"\x03")
+        wait_until(lambda: printed(b"stopped\r\n"))
+        assert make.wait(30) == 0
+    finally:
+        os.close(terminal)  # which hangs up on what still runs
+        make.wait(30)
+    assert not listening(quickstart.ui)
 
 
 async def test_a_restart_keeps_the_workflows(
