@@ -48,11 +48,17 @@ $(READY): constraints.txt $(PROJECTS:%=%/pyproject.toml) | $(UV)
 	@$(PYTHON) -m venv .tools
 	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-pin: | $(UV)  ## renew constraints.txt from the pyproject files
-	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade \
-	  --all-extras --group dev --no-emit-index-url --no-annotate --no-header \
-	  --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%) \
-	  --output-file constraints.txt pyproject.toml plugins/*/pyproject.toml
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-annotate --no-header \
+  --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%)
+
+pin: | $(UV)  ## renew constraints.txt from the pyproject files, and what the image takes of it
+	$(COMPILE) --upgrade --all-extras --group dev --output-file constraints.txt \
+	  pyproject.toml plugins/*/pyproject.toml
+	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) \
+	  --output-file deploy/image/requirements.txt pyproject.toml plugins/*/pyproject.toml
+	echo hatchling | $(COMPILE) --constraint constraints.txt \
+	  --output-file deploy/image/build-requirements.txt -
 
 clean:
 	rm -rf .venv .tools .runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
