@@ -36,6 +36,10 @@ class TransientError(Exception):
         self.retry_after = retry_after
 
 
+class Busy(TransientError):
+    """It takes nothing just now, and whoever raised this can be waited for: nothing has failed."""
+
+
 # Trying again cannot help. ------------------------------------------------------------------------
 
 

@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+_ATTRIBUTES = frozenset(
+    ("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data")
+)
+"""CloudEvents' own attributes; all others of an event are extensions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -54,6 +59,21 @@ class Event:
             attributes["datacontenttype"] = self.datacontenttype
         return {**self.extensions, **attributes, "data": self.data}
 
+    @classmethod
+    def from_dict(cls, written: Mapping[str, Any]) -> Event:
+        """The event that `to_dict` wrote; what comes from outside is `cloudevents.event_of`'s."""
+        time = written.get("time")
+        return cls(
+            id=written["id"],
+            source=written["source"],
+            type=written["type"],
+            subject=written.get("subject"),
+            time=None if time is None else datetime.fromisoformat(time),
+            datacontenttype=written.get("datacontenttype"),
+            data=written.get("data"),
+            extensions={name: value for name, value in written.items() if name not in _ATTRIBUTES},
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
@@ -85,10 +105,16 @@ class Delivery(ABC):
         event: The event delivered.
         ordering_key: Deliveries with the same key are handled one after the other, in the order
             in which `receive` returned them; None is any order.
+        unreadable: Why the content could not be made an event, where it could not. `event` then
+            tells of the message itself, and is rejected without being routed.
+        keeps_rejected: `reject` keeps the event in a place of the source's own, such as a dead
+            letter queue. Where it does not, the runner keeps it in its dead letters first.
     """
 
     event: Event
     ordering_key: str | None = None
+    unreadable: str = ""
+    keeps_rejected: bool = False
 
     def __init__(self, event: Event) -> None:
         self.event = event
@@ -103,4 +129,4 @@ class Delivery(ABC):
 
     @abstractmethod
     async def reject(self, reason: str) -> None:
-        """It can never succeed: keep it, with the reason, where a person finds it."""
+        """It can never succeed, and is kept (see `keeps_rejected`): never deliver it again."""

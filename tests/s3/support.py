@@ -196,6 +196,11 @@ class Sqs:
         sent = self._client.send_message(QueueUrl=self.url, MessageBody=body, **fifo)
         return str(sent["MessageId"])
 
+    def redrive_to(self, other: Sqs, *, after: int) -> None:
+        """Have the queue move what was received too often."""
+        policy = json.dumps({"deadLetterTargetArn": other.arn, "maxReceiveCount": after})
+        self._client.set_queue_attributes(QueueUrl=self.url, Attributes={"RedrivePolicy": policy})
+
     def send_all(self, bodies: Sequence[str]) -> None:
         """Put many messages in."""
         for start in range(0, len(bodies), 10):

@@ -257,15 +257,29 @@ async def test_rejected_event_is_a_dead_letter_with_its_reason(
     assert told["event_id"] == "b/b d@2/ObjectCreated:Put"
 
 
-async def test_rejected_event_without_dead_letters_stays_in_the_queue(
-    queue: Sqs, open_source: OpenSource
+async def test_rejected_event_of_a_queue_that_redrives_stays_in_it(
+    queue: Sqs, dead_letters: Sqs, open_source: OpenSource
 ) -> None:
-    """Without a queue for dead letters nothing is deleted: the queue's own policy has it."""
+    """Without a dead letter queue in the options nothing is deleted: the queue's policy has it."""
+    queue.redrive_to(dead_letters, after=10)
     queue.send(notification("b", "k", "1"))
     source = await open_source(queue_url=queue.url, backoff="1m")
     (delivery,) = await receive(source, 1)
+    assert delivery.keeps_rejected
     await delivery.reject("never")
     assert queue.counts() == (0, 1)
+
+
+async def test_rejected_event_without_any_dead_letters_is_the_runners_to_keep(
+    queue: Sqs, open_source: OpenSource
+) -> None:
+    """It says that it keeps nothing, so the runner has kept it before: it may go."""
+    queue.send(notification("b", "k", "1"))
+    source = await open_source(queue_url=queue.url)
+    (delivery,) = await receive(source, 1)
+    assert not delivery.keeps_rejected
+    await delivery.reject("never")
+    assert queue.empty
 
 
 async def test_dead_letter_that_is_not_taken_is_not_lost(
@@ -295,11 +309,11 @@ async def test_unreadable_message_backs_off_by_receive_count_then_is_a_dead_lett
         backoff="1s",
     )
     started = time.monotonic()
-    receiving = asyncio.create_task(receive(source, 1))
-    await eventually(lambda: queue.counts() == (0, 1), what="the first receive")
-    await eventually(lambda: queue.empty, what="the queue to be empty")
+    (delivery,) = await receive(source, 1)
     assert time.monotonic() - started > 2.5  # 1 s after the first receive, 2 s after the second
-    receiving.cancel()
+    assert delivery.event.data == "no event at all"
+    await delivery.reject(delivery.unreadable)
+    assert queue.empty
     (letter,) = dead_letters.drain()
     assert letter["Body"] == "no event at all"
     assert "not JSON" in reason_of(letter)
@@ -320,10 +334,9 @@ async def test_unreadable_record_does_not_hold_up_its_message(
     )
     (good,) = await receive(source, 1)
     await good.ack(ACK)
-    receiving = asyncio.create_task(receive(source, 1))
-    await eventually(lambda: queue.empty, what="the queue to be empty")
-    assert not receiving.done()
-    receiving.cancel()
+    (unreadable,) = await receive(source, 1)
+    await unreadable.reject(unreadable.unreadable)
+    assert queue.empty
     (letter,) = dead_letters.drain()
     assert "not UTF-8" in reason_of(letter)
 
@@ -445,6 +458,8 @@ async def test_fifo_unreadable_message_holds_its_group_until_it_is_a_dead_letter
     )
     (first,) = await receive(source, 1)
     await first.ack(ACK)
+    (second,) = await receive(source, 1)
+    await second.reject(second.unreadable)
     (third,) = await receive(source, 1)
     assert third.event.subject == "3"
     assert dead_letters.counts() == (1, 0)

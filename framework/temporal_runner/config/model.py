@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,7 +13,7 @@ from temporal_runner.config.connections import ConnectionSettings, TemporalSetti
 from temporal_runner.config.routes import Route
 from temporal_runner.config.sections import Section, Text
 from temporal_runner.config.workers import WorkerSettings
-from temporal_runner.values import PositiveDuration
+from temporal_runner.values import PositiveDuration, Size
 
 
 class RetrySettings(Section):
@@ -52,6 +53,26 @@ class RestartSettings(RetrySettings):
     """The runner exits with 1 after so long without health; null is no limit."""
 
 
+class InboxSettings(Section):
+    """Events on disk before the source is acknowledged, and dispatched from there."""
+
+    path: Path
+    """An SQLite file on a local disk, of this listener alone, such as /var/lib/runner/shop.db."""
+    max_size: Size = 1_000_000_000
+    """Bytes of events above which it takes no more: webhooks answer 503, queues are not asked."""
+    max_age: PositiveDuration = timedelta(days=7)
+    """It takes no more either while its oldest event waits for longer."""
+
+
+class DeadLetterSettings(Section):
+    """Where rejected events are kept that their source keeps in no place of its own."""
+
+    path: Path = Path(".runner/dead-letters.db")
+    """An SQLite file on a local disk; several runners of one machine may share it."""
+    max_size: Size = 1_000_000_000
+    """Bytes of the file above which events are handed back to their source instead."""
+
+
 class ListenerSettings(Section):
     """An event source and what is done with its events."""
 
@@ -69,6 +90,8 @@ class ListenerSettings(Section):
     """Changes to the top-level `retry` for this listener; what it leaves out is inherited."""
     max_in_flight: Annotated[int, Field(ge=1)] = 100
     """How many events are under way at a time."""
+    inbox: InboxSettings | None = None
+    """Take events while Temporal is away, too: they are kept on disk until it accepts them."""
 
 
 class AdminSettings(Section):
@@ -109,6 +132,8 @@ class RunnerConfig(Section):
     """Workers by name."""
     listeners: dict[str, ListenerSettings] = {}
     """Listeners by name."""
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    """What can never succeed, for `runner dead-letters`."""
     admin: AdminSettings | None = None
     """The endpoint for probes; none by default."""
     log: LogSettings = LogSettings()

@@ -56,6 +56,7 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
         connections={name: plan for name, plan in connections.items() if name in used},
         workers=workers,
         listeners=listeners,
+        dead_letters=settings.dead_letters,
         admin=settings.admin,
         log=settings.log,
         shutdown_timeout=settings.shutdown_timeout.total_seconds(),

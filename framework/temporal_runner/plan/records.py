@@ -16,7 +16,12 @@ from temporalio.worker import Interceptor as WorkerInterceptor
 from temporalio.worker import Plugin as WorkerPlugin
 
 from temporal_runner.config.connections import ConnectionSettings, DevServerSettings
-from temporal_runner.config.model import AdminSettings, ListenerSettings, LogSettings
+from temporal_runner.config.model import (
+    AdminSettings,
+    DeadLetterSettings,
+    ListenerSettings,
+    LogSettings,
+)
 from temporal_runner.config.report import Problem
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.retry import RetryOptions
@@ -80,6 +85,7 @@ class Plan:
         connections: By name; the default one is under the empty name.
         workers: In the order of the config.
         listeners: In the order of the config.
+        dead_letters: Where rejected events are kept.
         admin: The endpoint for probes, if there is one.
         log: How to log.
         shutdown_timeout: Seconds that stopping may take.
@@ -90,6 +96,7 @@ class Plan:
     connections: Mapping[str, ConnectionPlan]
     workers: Sequence[WorkerPlan]
     listeners: Sequence[ListenerPlan]
+    dead_letters: DeadLetterSettings
     admin: AdminSettings | None
     log: LogSettings
     shutdown_timeout: float

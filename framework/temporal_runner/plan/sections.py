@@ -209,6 +209,7 @@ class Sections:
         except PluginError as error:
             self._loaded.problem((*loc, "source"), str(error))
             return None
+        self._check_inbox(settings, name, loc)
         if len(self._loaded.problems) > before:
             return None
         self._claim(kind, options, name)
@@ -223,6 +224,20 @@ class Sections:
             options=options,
             routes=routes,
         )
+
+    def _check_inbox(self, settings: ListenerSettings, name: str, loc: Loc) -> None:
+        if settings.inbox is None:
+            return
+        file = str(settings.inbox.path.absolute())
+        other = self._claims.setdefault(("inbox", file), name)
+        if other != name:
+            message = f"the listener {other} has that inbox already: give this one another file"
+            self._loaded.problem((*loc, "inbox", "path"), message)
+        for index, route in enumerate(settings.routes):
+            if getattr(route, "wait_for_result", None) is not None:
+                message = "with an inbox the sender is answered before the workflow runs: remove"
+                at = (*loc, "routes", index, "wait_for_result")
+                self._loaded.problem(at, f"{message} wait_for_result, or the inbox")
 
     def check_options_of_the_rest(self) -> None:
         """Listeners with an error elsewhere in them are left out; their options can be checked."""

@@ -12,7 +12,9 @@ import logging
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from temporal_runner.errors import RunnerError
@@ -24,6 +26,7 @@ from temporal_runner.runtime.listeners import Listener
 from temporal_runner.runtime.temporal import TemporalConnection
 from temporal_runner.runtime.workers import WorkerComponent
 from temporal_runner.serving import HttpServer
+from temporal_runner.storage.dead_letters import DeadLetters
 from temporal_runner.values import format_duration
 
 log = logging.getLogger("temporal_runner")
@@ -39,12 +42,15 @@ class Component(Protocol):
 
     noun: str
     name: str
-    error: str
     restart: RetryOptions
 
     @property
     def ready(self) -> bool:
         """It does its work."""
+
+    @property
+    def error(self) -> str:
+        """Why it is not ready; empty while it is."""
 
     def describe(self) -> str:
         """What it does and where, for the start-up message."""
@@ -72,12 +78,18 @@ class Supervisor:
         self.workers = [
             WorkerComponent(worker, connections[worker.connection]) for worker in plan.workers
         ]
-        self.listeners = [Listener(listener, connections) for listener in plan.listeners]
+        settings = plan.dead_letters
+        self._dead_letters = DeadLetters(settings.path, max_size=settings.max_size)
+        self.listeners = [
+            Listener(listener, connections, self._dead_letters) for listener in plan.listeners
+        ]
+        self._dispensable = {connections[name] for name in _dispensable(plan)}
         self.dev_server = self._make_dev_server(connections[DEFAULT_CONNECTION])
         self.admin: HttpServer | None = None
         self._stopping = asyncio.Event()
         self._failure: RunnerError | None = None
-        self._restarts: dict[str, int] = {}
+        self._restarts: Counter[str] = Counter()
+        self._last_failure: dict[str, dict[str, str]] = {}
 
     async def run(self) -> int:
         """Run until a signal or a failure that cannot be mended.
@@ -88,6 +100,7 @@ class Supervisor:
         self._take_signals()
         try:
             await self._start_admin()
+            await self._open_dead_letters()
             servers = self._start([self.dev_server] if self.dev_server else [])
             connections = self._start(self.connections)
             workers = self._start(self.workers)
@@ -105,6 +118,7 @@ class Supervisor:
         except RunnerError as error:
             self._failure = error
         finally:
+            await self._dead_letters.close()
             if self.admin is not None:
                 await self.admin.stop()
         if self._failure is not None:
@@ -130,6 +144,13 @@ class Supervisor:
         self.admin = HttpServer(admin_app(self.status), host=settings.host, port=settings.port)
         await self.admin.start()
         log.info("admin: http://%s:%d/readyz", settings.host, self.admin.port)
+
+    async def _open_dead_letters(self) -> None:
+        """Before anything can be rejected: a path that cannot be used shows at the start."""
+        if not self.listeners:
+            return
+        retry = self.plan.connections[DEFAULT_CONNECTION].retry
+        await Connector("dead letters", retry, log=log).call(self._dead_letters.open)
 
     def _start(self, components: Sequence[Component]) -> list[asyncio.Task[None]]:
         return [
@@ -164,6 +185,8 @@ class Supervisor:
                 return
             except Exception as error:
                 log.debug("%s failed", what, exc_info=True)
+                now = datetime.now(UTC).isoformat(timespec="seconds")
+                self._last_failure[what] = {"at": now, "reason": str(error) or repr(error)}
                 if time.monotonic() - started >= _HEALTHY_AFTER:
                     connector.healthy()
                 try:
@@ -171,7 +194,7 @@ class Supervisor:
                 except RunnerError as final:
                     self._give_up(what, final)
                     return
-                self._restarts[what] = self._restarts.get(what, 0) + 1
+                self._restarts[what] += 1
 
     def _give_up(self, what: str, error: RunnerError) -> None:
         if self._failure is None:
@@ -209,16 +232,25 @@ class Supervisor:
     @property
     def ready(self) -> bool:
         """Every component does its work, and the runner is not stopping."""
-        return not self._stopping.is_set() and all(one.ready for one in self.components())
+        needed = (one for one in self.components() if one not in self._dispensable)
+        return not self._stopping.is_set() and all(one.ready for one in needed)
 
     def status(self) -> Status:
         """Each component's state, for /status."""
         parts = []
         for one in self.components():
-            part = {"kind": one.noun, "name": one.name, "ready": one.ready, "error": one.error}
-            part["restarts"] = self._restarts.get(f"{one.noun} {one.name}", 0)
+            what = f"{one.noun} {one.name}"
+            part: Status = {
+                "kind": one.noun,
+                "name": one.name,
+                "ready": one.ready,
+                "error": one.error,
+                "restarts": self._restarts[what],
+            }
+            if what in self._last_failure:
+                part["last_failure"] = self._last_failure[what]
             if isinstance(one, Listener):
-                part["counts"] = dict(one.counts)
+                part |= one.status()
             parts.append(part)
         return {"ready": self.ready, "stopping": self._stopping.is_set(), "components": parts}
 
@@ -226,3 +258,19 @@ class Supervisor:
         """Every part that runs, in the order of starting."""
         servers = [self.dev_server] if self.dev_server else []
         return [*servers, *self.connections, *self.workers, *self.listeners]
+
+
+def _dispensable(plan: Plan) -> set[str]:
+    """The connections that only listeners with an inbox use.
+
+    Those go on receiving while Temporal is away, and a probe that took them out of service for it
+    would turn events away.
+    """
+    needed = {worker.connection for worker in plan.workers}
+    used = set()
+    for listener in plan.listeners:
+        ways = {route.connection for route in listener.routes}
+        used |= ways
+        if listener.settings.inbox is None:
+            needed |= ways
+    return used - needed

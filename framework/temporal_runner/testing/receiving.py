@@ -116,16 +116,19 @@ class Receiving:
         match self.source:
             case PullSource():
                 while True:
-                    self._take(await self.source.receive())
+                    await self._take(await self.source.receive())
                     await asyncio.sleep(0)  # an empty batch at once must not stop all else
             case PushSource():
                 await self.source.serve(self._deliver)
             case _:
                 raise TypeError(f"{type(self.source).__name__} is no PullSource and no PushSource")
 
-    def _take(self, batch: Collection[Delivery]) -> None:
+    async def _take(self, batch: Collection[Delivery]) -> None:
         for delivery in batch:
-            self._arrived.put_nowait(delivery)
+            if delivery.unreadable:  # as a listener does, which routes no such event
+                await delivery.reject(delivery.unreadable)
+            else:
+                self._arrived.put_nowait(delivery)
 
     async def _deliver(self, delivery: Delivery) -> None:
         settled = self._unsettled[id(delivery)] = asyncio.Event()

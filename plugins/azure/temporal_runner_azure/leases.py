@@ -158,6 +158,8 @@ class Lease:
 class QueueDelivery(Delivery):
     """One event of a message."""
 
+    keeps_rejected = True
+
     def __init__(self, event: Event, lease: Lease, entry: int, content: Any) -> None:
         super().__init__(event)
         self._lease = lease

@@ -52,6 +52,7 @@ class ListSource(PullSource):
         self._in_flight: set[Version] = set()
         self._again: dict[Version, tuple[float, Event]] = {}
         self._nacked = asyncio.Event()
+        self.keeps_rejected = bool(options.poison)
 
     async def connect(self) -> None:
         """Open the container and the memory.
@@ -195,8 +196,6 @@ class ListSource(PullSource):
         if self._options.poison:
             async with self._client.in_use() as client:
                 await client.poison(json.dumps(letter))
-        else:
-            self._log.error("blob %s rejected: %s", version.name, reason)
         self.done(version, rejected=reason)
 
 
@@ -205,6 +204,7 @@ class ListedDelivery(Delivery):
 
     def __init__(self, event: Event, version: Version, source: ListSource) -> None:
         super().__init__(event)
+        self.keeps_rejected = source.keeps_rejected
         self._version = version
         self._source = source
 

@@ -65,8 +65,8 @@ class S3Options(_Section):
     """How long one receive waits for messages."""
     dead_letter_queue_url: Url | None = None
     """An SQS queue for what can never succeed, each with its reason as a message attribute.
-    Without one, such messages stay in the queue, ever longer hidden, until its own redrive policy
-    takes them."""
+    Without one the queue's own redrive policy takes them, after as many receives as it says; where
+    it has none they are kept in the runner's own `dead_letters`."""
     max_receives: Annotated[int, Field(ge=1)] = 5
     """A message that cannot be parsed goes to the dead letters at its so many-th receive."""
     backoff: Annotated[PositiveDuration, Field(le=timedelta(minutes=15))] = timedelta(seconds=10)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
 from temporal_runner_s3.client import Queue
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.inbox import Inbox
+from temporal_runner_s3.in_hand import InHand
 from temporal_runner_s3.listing import ListSource
 
 _BATCH = 10
@@ -34,7 +34,7 @@ class QueueSource(PullSource):
         self._options = options
         self._context = context
         self._queue = Queue(options)
-        self._inbox: Inbox | None = None
+        self._in_hand: InHand | None = None
         self._visibility = 0
         self._polling: asyncio.Task[None] | None = None
 
@@ -50,21 +50,18 @@ class QueueSource(PullSource):
         # A queue may be set to 0: its messages would be back before they can be handled.
         self._visibility = math.ceil(given.total_seconds()) if given else facts.visibility_timeout
         self._visibility = self._visibility or 30
-        if not facts.redrives and self._options.dead_letter_queue_url is None:
-            self._context.log.warning(
-                "the queue has no redrive policy and there is no dead_letter_queue_url: messages"
-                " that can never succeed come again until the queue's retention ends"
-            )
-        self._inbox = Inbox(self._queue, self._options, self._context, self._visibility)
+        self._in_hand = InHand(
+            self._queue, self._options, self._context, self._visibility, redrives=facts.redrives
+        )
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages, or for what the settling of others lets through."""
-        assert self._inbox is not None
-        if ready := self._inbox.take_ready():
+        assert self._in_hand is not None
+        if ready := self._in_hand.take_ready():
             return ready
-        if self._polling is None and not self._inbox.full:
-            self._polling = asyncio.create_task(self._poll(self._inbox))
-        changed = asyncio.create_task(self._inbox.changed.wait())
+        if self._polling is None and not self._in_hand.full:
+            self._polling = asyncio.create_task(self._poll(self._in_hand))
+        changed = asyncio.create_task(self._in_hand.changed.wait())
         try:
             waits = {changed, self._polling} if self._polling else {changed}
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -73,29 +70,29 @@ class QueueSource(PullSource):
         if self._polling is not None and self._polling.done():
             polled, self._polling = self._polling, None
             polled.result()
-        return self._inbox.take_ready()
+        return self._in_hand.take_ready()
 
-    async def _poll(self, inbox: Inbox) -> None:
+    async def _poll(self, in_hand: InHand) -> None:
         """Receive once. The messages are in hand at once, even while nobody asks for them."""
         most = min(_BATCH, self._context.max_in_flight)
         wait = round(self._options.wait_time.total_seconds())
-        inbox.take(await self._queue.receive(most, wait, self._visibility))
+        in_hand.take(await self._queue.receive(most, wait, self._visibility))
 
     async def close(self) -> None:
         """Put back what was not started. What is under way can be settled as long as it is hidden.
 
         After that it comes again, to the next connection or to another runner.
         """
-        inbox, self._inbox = self._inbox, None
-        if inbox is None:
+        in_hand, self._in_hand = self._in_hand, None
+        if in_hand is None:
             await self._queue.close()
             return
         await self._stop_polling()
-        await inbox.release_unstarted()
-        ending = asyncio.create_task(_end(inbox, self._queue))
+        await in_hand.release_unstarted()
+        ending = asyncio.create_task(_end(in_hand, self._queue))
         _lingering.add(ending)
         ending.add_done_callback(_lingering.discard)
-        if inbox.empty:
+        if in_hand.empty:
             await ending
 
     async def _stop_polling(self) -> None:
@@ -105,9 +102,9 @@ class QueueSource(PullSource):
                 await self._polling
 
 
-async def _end(inbox: Inbox, queue: Queue) -> None:
+async def _end(in_hand: InHand, queue: Queue) -> None:
     """Close the connection once nothing is under way."""
     try:
-        await inbox.close()
+        await in_hand.close()
     finally:
         await queue.close()

@@ -14,7 +14,14 @@ from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from temporal_runner.plugin import Accepted, Delivery, PermanentError, SourceContext, TransientError
+from temporal_runner.plugin import (
+    Accepted,
+    Delivery,
+    Event,
+    PermanentError,
+    SourceContext,
+    TransientError,
+)
 from temporal_runner_s3.batches import Batches
 from temporal_runner_s3.client import Queue, Received
 from temporal_runner_s3.config import S3Options
@@ -33,25 +40,37 @@ _REMEMBERED = 10_000
 class QueueDelivery(Delivery):
     """A record that is handed to the listener."""
 
-    def __init__(self, inbox: Inbox, part: Part) -> None:
-        assert part.record.event is not None
-        super().__init__(part.record.event)
+    def __init__(self, in_hand: InHand, part: Part, *, keeps_rejected: bool) -> None:
+        super().__init__(part.record.event or _stand_in(part))
+        self.unreadable = part.record.problem
+        self.keeps_rejected = keeps_rejected
         # Without groups the events of one object are handled one after the other.
         self.ordering_key = part.group or f"{self.event.source}/{self.event.subject}"
-        self._inbox, self.part = inbox, part
+        self._in_hand, self.part = in_hand, part
 
     async def ack(self, accepted: Accepted) -> None:
         """Done; with the message's last record the message is deleted."""
-        await self._inbox.settle(self.part, None)
+        await self._in_hand.settle(self.part, None)
 
     async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
         """The message is put back when its other records are settled, and hidden so long."""
-        delay = self._inbox.backoff(self.part) if retry_after is None else retry_after
-        await self._inbox.settle(self.part, delay)
+        delay = self._in_hand.backoff(self.part) if retry_after is None else retry_after
+        await self._in_hand.settle(self.part, delay)
 
     async def reject(self, reason: str) -> None:
-        """To the dead letters; without a queue for them, back as after a failure."""
-        await self._inbox.reject(self.part, reason)
+        """To the dead letter queue, if the source knows one."""
+        await self._in_hand.reject(self.part, reason)
+
+
+def _stand_in(part: Part) -> Event:
+    """What stands for a record that cannot be read."""
+    received = part.message.received
+    return Event(
+        id=f"{received.id}/{part.index}",
+        source="urn:sqs:message",
+        type="unreadable",
+        data=part.record.body,
+    )
 
 
 def _in_sequence(parts: Sequence[Part]) -> list[Part]:
@@ -62,7 +81,7 @@ def _in_sequence(parts: Sequence[Part]) -> list[Part]:
     return unreadable + [readable[index] for index in order]
 
 
-class Inbox:
+class InHand:
     """The messages in hand of one queue.
 
     Attributes:
@@ -70,7 +89,13 @@ class Inbox:
     """
 
     def __init__(
-        self, queue: Queue, options: S3Options, context: SourceContext, visibility: int
+        self,
+        queue: Queue,
+        options: S3Options,
+        context: SourceContext,
+        visibility: int,
+        *,
+        redrives: bool,
     ) -> None:
         """Begin empty.
 
@@ -79,6 +104,7 @@ class Inbox:
             options: The listener's.
             context: The listener.
             visibility: Seconds for which a message is hidden unless it is extended.
+            redrives: The queue moves what was received too often to a dead letter queue itself.
         """
         self._queue = queue
         self._options = options
@@ -95,6 +121,7 @@ class Inbox:
         self._hiding = Hiding(queue, self._held, visibility, context.log)
         url = options.dead_letter_queue_url
         self._dead_letters = DeadLetters(queue, url, context.listener) if url else None
+        self._redrives = redrives
         self.changed = asyncio.Event()
 
     @property
@@ -136,10 +163,9 @@ class Inbox:
         if self._closed:
             self._chore(self.settle(part, self._at_once(part)))
         elif part.record.event is None:
-            self._chore(self._unreadable(part))
+            self._unreadable(part)
         else:
-            self._ready.append(QueueDelivery(self, part))
-            self.changed.set()
+            self._make_ready(part)
 
     def take_ready(self) -> list[QueueDelivery]:
         """What is to be handed to the listener now."""
@@ -148,14 +174,19 @@ class Inbox:
         self.changed.clear()
         return ready
 
-    async def _unreadable(self, part: Part) -> None:
-        """Back off by the receive count, in case a newer runner can read it; then keep it."""
+    def _make_ready(self, part: Part) -> None:
+        keeps = self._dead_letters is not None or self._redrives
+        self._ready.append(QueueDelivery(self, part, keeps_rejected=keeps))
+        self.changed.set()
+
+    def _unreadable(self, part: Part) -> None:
+        """Back off by the receive count, in case a newer runner can read it; then give it up."""
         received, problem = part.message.received, part.record.problem
-        self._log.warning("message %s cannot be read: %s", received.id, problem)
         if received.count >= self._options.max_receives:
-            await self.reject(part, problem)
-        else:
-            await self.settle(part, self.backoff(part))
+            self._make_ready(part)
+            return
+        self._log.warning("message %s cannot be read: %s", received.id, problem)
+        self._chore(self.settle(part, self.backoff(part)))
 
     # Out.
 
@@ -220,7 +251,9 @@ class Inbox:
             self._finished.popitem(last=False)
 
     async def reject(self, part: Part, reason: str) -> None:
-        """A record can never succeed: to the dead letters, else back for a while.
+        """A record can never succeed: to the dead letter queue, or back for the queue to move it.
+
+        Where there is neither, the runner has kept it, and it is done.
 
         Raises:
             TransientError: The dead letter queue did not take it. It comes again.
@@ -229,6 +262,7 @@ class Inbox:
         try:
             if self._dead_letters is not None:
                 await self._dead_letters.keep(part, reason)
+            if self._dead_letters is not None or not self._redrives:
                 delay = None
         finally:
             await self.settle(part, delay)

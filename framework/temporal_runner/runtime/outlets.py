@@ -1,0 +1,117 @@
+"""Where a listener hands its actions to, so that the event is safe: Temporal, or the inbox."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Protocol
+
+from temporal_runner.actions import dispatch
+from temporal_runner.errors import Busy, TransientError
+from temporal_runner.events import Accepted, Delivery
+from temporal_runner.plan import ListenerPlan
+from temporal_runner.routing import Action, event_key
+from temporal_runner.runtime.circuit import Circuit
+from temporal_runner.runtime.temporal import TemporalConnection
+from temporal_runner.storage.inbox import Inbox
+
+_RETRY_AFTER = 5.0
+"""Seconds after which a sender is asked to come again while Temporal is away."""
+_WRITE_TIME = 5.0
+"""Seconds that writing what is in flight may take while the runner stops."""
+
+
+class Outlet(Protocol):
+    """A place where events are safe."""
+
+    @property
+    def error(self) -> str:
+        """Why it takes nothing now; empty while it does."""
+
+    @property
+    def drain_time(self) -> float:
+        """Seconds that what is in flight may take while the runner stops."""
+
+    async def wait_open(self, action: Action | None = None) -> None:
+        """Return when it takes this action, or any that the listener may have."""
+
+    async def take(self, action: Action, delivery: Delivery) -> Accepted:
+        """Make an action's event safe.
+
+        Raises:
+            Busy: Not now; `wait_open` tells when.
+            TransientError: It was tried, and failed.
+            EventRejected: Never.
+        """
+
+
+class TemporalOutlet:
+    """Carries actions out at once."""
+
+    def __init__(
+        self,
+        plan: ListenerPlan,
+        connections: Mapping[str, TemporalConnection],
+        log: logging.LoggerAdapter[logging.Logger],
+    ) -> None:
+        names = {route.connection for route in plan.routes}
+        self._connections = {name: connections[name] for name in names}
+        self._circuits = {name: Circuit(plan.retry.backoff, log) for name in names}
+
+    @property
+    def error(self) -> str:
+        """Why calls are refused though the connection is there."""
+        return next((circuit.error for circuit in self._circuits.values() if circuit.error), "")
+
+    @property
+    def drain_time(self) -> float:
+        """A call's time-out; hardly any where nothing can come of waiting."""
+        connections = self._connections.values()
+        if not all(connection.ready for connection in connections):
+            return 0.1
+        return 1 + max(one.rpc_timeout.total_seconds() for one in connections)
+
+    async def wait_open(self, action: Action | None = None) -> None:
+        """Temporal can be used."""
+        for name in self._connections if action is None else (action.connection,):
+            await self._circuits[name].wait()
+            await self._connections[name].wait_available()
+
+    async def take(self, action: Action, delivery: Delivery) -> Accepted:
+        """Carry it out."""
+        connection = self._connections[action.connection]
+        if not connection.ready:
+            raise Busy("Temporal is not available", retry_after=_RETRY_AFTER)
+        with self._circuits[action.connection].call():
+            try:
+                return await dispatch(action, connection.client, connection.rpc_timeout)
+            except TransientError:
+                connection.suspect()
+                raise
+
+
+class InboxOutlet:
+    """Writes events down, for an outlet to Temporal that reads them from there."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+
+    @property
+    def error(self) -> str:
+        """Why the inbox takes nothing."""
+        return self._inbox.refusal() or self._inbox.error
+
+    @property
+    def drain_time(self) -> float:
+        """A commit's."""
+        return _WRITE_TIME
+
+    async def wait_open(self, action: Action | None = None) -> None:
+        """There is room."""
+        await self._inbox.wait_room()
+
+    async def take(self, action: Action, delivery: Delivery) -> Accepted:
+        """Write it down; where the source names no order, what concerns one workflow keeps its."""
+        key = action.id if delivery.ordering_key is None else delivery.ordering_key
+        new = await self._inbox.put(action.event, event_key(action.event), key)
+        return Accepted(action=action.kind, workflow_id=action.id, duplicate=not new)
