@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, cast
 
 from temporalio.api.workflowservice import v1 as requests
@@ -26,27 +26,20 @@ from temporalio.client import (
 )
 from temporalio.common import (
     ActivityIDReusePolicy,
-    Priority,
-    RetryPolicy,
-    SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
     WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode, WorkflowService
 
+from temporal_runner.arguments import priority_of, retry_policy, workflow_arguments
 from temporal_runner.config.routes import (
-    PrioritySettings,
-    RetryPolicySettings,
     SignalDuplicate,
     StartActivityRoute,
     StartRoute,
 )
 from temporal_runner.errors import EventRejected, TransientError
-from temporal_runner.events import Accepted, Event
-from temporal_runner.routing import Action, StartedBy, event_key
+from temporal_runner.events import Accepted
+from temporal_runner.routing import Action, event_key
 
 _EVENT_FAULTS = {
     RPCStatusCode.INVALID_ARGUMENT,
@@ -135,7 +128,7 @@ def _label(action: Action) -> str:
 async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
     settings = cast(StartRoute, action.settings)
     handle = await client.start_workflow(
-        **_workflow(action),
+        **workflow_arguments(action),
         id_conflict_policy=WorkflowIDConflictPolicy[settings.id_conflict_policy.upper()],
         rpc_timeout=rpc_timeout,
     )
@@ -150,7 +143,7 @@ async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Acc
 
 async def _signal_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = await client.start_workflow(
-        **_workflow(action),
+        **workflow_arguments(action),
         start_signal=action.name,
         start_signal_args=action.args,
         rpc_timeout=rpc_timeout,
@@ -172,7 +165,7 @@ async def _update(action: Action, client: Client, rpc_timeout: timedelta) -> Acc
 
 async def _update_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-        **_workflow(action), id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING
+        **workflow_arguments(action), id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING
     )
     handle = await client.start_update_with_start_workflow(
         action.name,
@@ -199,8 +192,8 @@ async def _start_activity(action: Action, client: Client, rpc_timeout: timedelta
         heartbeat_timeout=settings.heartbeat_timeout,
         start_delay=settings.start_delay,
         id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
-        retry_policy=_retry_policy(settings.retry_policy),
-        priority=_priority(settings.priority, action.fairness_key),
+        retry_policy=retry_policy(settings.retry_policy),
+        priority=priority_of(settings.priority, action.fairness_key),
         rpc_timeout=rpc_timeout,
     )
     return _accepted(action, handle.run_id)
@@ -257,111 +250,3 @@ async def _with_result(action: Action, handle: WorkflowUpdateHandle[Any]) -> Acc
 
 def _accepted(action: Action, run_id: str | None) -> Accepted:
     return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id)
-
-
-# From settings to the SDK's arguments. -----------------------------------------------------------
-
-
-def _workflow(action: Action) -> dict[str, Any]:
-    start = cast(StartedBy, action.start)
-    settings = start.settings
-    reuse = getattr(settings, "id_reuse_policy", "allow_duplicate")
-    return {
-        "workflow": start.workflow,
-        "args": start.args,
-        "id": action.id,
-        "task_queue": start.task_queue,
-        "execution_timeout": settings.execution_timeout,
-        "run_timeout": settings.run_timeout,
-        "task_timeout": settings.task_timeout,
-        "start_delay": settings.start_delay,
-        "retry_policy": _retry_policy(settings.retry_policy),
-        "priority": _priority(settings.priority, action.fairness_key),
-        "memo": {**start.memo, "event": trace_of(action.event, action.listener)},
-        "search_attributes": _search_attributes(start.search_attributes),
-        "static_summary": settings.static_summary,
-        "static_details": settings.static_details,
-        "id_reuse_policy": WorkflowIDReusePolicy[reuse.upper()],
-    }
-
-
-def trace_of(event: Event, listener: str) -> dict[str, Any]:
-    """Where a workflow came from: the memo's entry `event`.
-
-    No data and no extensions: they may hold what is not for everybody who lists workflows.
-    """
-    attributes = {
-        "id": event.id,
-        "source": event.source,
-        "type": event.type,
-        "subject": event.subject,
-        "time": event.time and event.time.isoformat(),
-        "listener": listener,
-        "traceparent": event.extensions.get("traceparent"),
-    }
-    return {name: value for name, value in attributes.items() if value is not None}
-
-
-def _retry_policy(settings: RetryPolicySettings | None) -> RetryPolicy | None:
-    if settings is None:
-        return None
-    return RetryPolicy(**settings.model_dump(exclude_unset=True))
-
-
-def _priority(settings: PrioritySettings | None, fairness_key: str | None) -> Priority:
-    if settings is None:
-        return Priority.default
-    return Priority(
-        priority_key=settings.priority_key,
-        fairness_key=fairness_key,
-        fairness_weight=settings.fairness_weight,
-    )
-
-
-_SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] = {
-    "Text": SearchAttributeKey.for_text,
-    "Keyword": SearchAttributeKey.for_keyword,
-    "Int": SearchAttributeKey.for_int,
-    "Double": SearchAttributeKey.for_float,
-    "Bool": SearchAttributeKey.for_bool,
-    "Datetime": SearchAttributeKey.for_datetime,
-    "KeywordList": SearchAttributeKey.for_keyword_list,
-}
-
-
-def _search_attributes(
-    written: Mapping[str, tuple[str | None, Any]],
-) -> TypedSearchAttributes | None:
-    if not written:
-        return None
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
-            for name, (kind, value) in ((name, _dated(pair)) for name, pair in written.items())
-            if value is not None
-        ]
-    )
-
-
-def _dated(pair: tuple[str | None, Any]) -> tuple[str | None, Any]:
-    kind, value = pair
-    if kind == "Datetime" and isinstance(value, str):
-        return kind, datetime.fromisoformat(value)
-    return pair
-
-
-def _kind_of(name: str, value: Any) -> str:
-    match value:
-        case bool():
-            return "Bool"
-        case int():
-            return "Int"
-        case float():
-            return "Double"
-        case datetime():
-            return "Datetime"
-        case str():
-            return "Keyword"
-        case [*items] if all(isinstance(item, str) for item in items):
-            return "KeywordList"
-    raise ValueError(f"the search attribute {name} cannot hold a {type(value).__name__}")

@@ -9,7 +9,17 @@ import sys
 
 import typer
 
-from temporal_runner.cli import events, health, new_plugin, plugins, schema, start, validate, wait
+from temporal_runner.cli import (
+    dead_letters,
+    events,
+    health,
+    new_plugin,
+    plugins,
+    schema,
+    start,
+    validate,
+    wait,
+)
 from temporal_runner.errors import RunnerError, UsageError
 
 app = typer.Typer(
@@ -31,6 +41,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(events.events, name="events")
+app.add_typer(dead_letters.dead_letters, name="dead-letters")
 
 
 def main() -> None:

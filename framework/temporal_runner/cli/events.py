@@ -53,11 +53,19 @@ def send(
         print(f"{'would ' if dry_run else ''}{outline(decision.action)}")
         actions.append(decision.action)
     if actions and not dry_run:
-        from temporal_runner.runtime import loop, sending
+        from temporal_runner.runtime import loop
 
-        loop.run(lambda: sending.send(actions, plan, _say_accepted))
+        loop.run(lambda: _send(actions, plan))
     if refused:
         raise typer.Exit(1)
+
+
+async def _send(actions: list[Action], plan: Plan) -> None:
+    from temporal_runner.runtime.sending import Sender
+
+    sender = Sender(plan)
+    for action in actions:
+        _say_accepted(action, await sender.send(action))
 
 
 def _listener(plan: Plan, name: str) -> ListenerPlan:

@@ -1,9 +1,8 @@
-"""Carries single actions out, without a listener: what `runner events send` does."""
+"""Carries single actions out, without a listener: for `runner events` and `runner dead-letters`."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
 
 from temporalio.client import Client
 
@@ -18,27 +17,29 @@ from temporal_runner.runtime.target import make_target
 log = logging.getLogger("temporal_runner.events")
 
 
-async def send(
-    actions: Sequence[Action], plan: Plan, on_accepted: Callable[[Action, Accepted], None]
-) -> None:
-    """Carry actions out, one after the other, with the retries of their connections.
+class Sender:
+    """Sends actions to Temporal, one after the other, with the retries of their connections."""
 
-    Args:
-        actions: What to do.
-        plan: Whose connections are used.
-        on_accepted: Told of each action as soon as Temporal has it.
+    def __init__(self, plan: Plan) -> None:
+        """Connect nothing yet.
 
-    Raises:
-        PermanentError: Temporal refuses one, or connecting can never succeed.
-        GaveUp: Temporal was not to be reached within the limits of `retry`.
-    """
-    clients: dict[str, Client] = {}
-    for action in actions:
-        connection = plan.connections[action.connection]
-        if action.connection not in clients:
-            clients[action.connection] = await _connect(connection)
-        client = clients[action.connection]
-        on_accepted(action, await _dispatch(action, client, connection))
+        Args:
+            plan: Whose connections are used.
+        """
+        self._plan = plan
+        self._clients: dict[str, Client] = {}
+
+    async def send(self, action: Action) -> Accepted:
+        """Carry an action out.
+
+        Raises:
+            PermanentError: Temporal refuses it, or connecting can never succeed.
+            GaveUp: Temporal was not to be reached within the limits of `retry`.
+        """
+        connection = self._plan.connections[action.connection]
+        if action.connection not in self._clients:
+            self._clients[action.connection] = await _connect(connection)
+        return await _dispatch(action, self._clients[action.connection], connection)
 
 
 async def _connect(connection: ConnectionPlan) -> Client:
