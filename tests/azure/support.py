@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import uuid
@@ -13,7 +14,7 @@ from typing import Any
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueSasPermissions, QueueServiceClient, generate_queue_sas
 
-from temporal_runner.plugin import Delivery, PullSource, SourceContext
+from temporal_runner.plugin import Delivery, PullSource, SourceContext, TransientError
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.source import open_source
 from tests.azure.azurite import ACCOUNT, Azurite
@@ -175,7 +176,19 @@ async def receive(source: PullSource, count: int = 1) -> list[Delivery]:
     """Receive until there are so many deliveries."""
     deliveries: list[Delivery] = []
     while len(deliveries) < count:
-        deliveries += await source.receive()
+        deliveries += await _readable(source)
+    return deliveries
+
+
+async def _readable(source: PullSource) -> list[Delivery]:
+    """Receive once, and reject what is unreadable as a listener does."""
+    deliveries = []
+    for delivery in await source.receive():
+        if delivery.unreadable:
+            with contextlib.suppress(TransientError):
+                await delivery.reject(delivery.unreadable)
+        else:
+            deliveries.append(delivery)
     return deliveries
 
 
@@ -183,5 +196,5 @@ async def receive_none(source: PullSource, polls: int = 3) -> None:
     """Poll several times, and see that nothing comes."""
     came: Sequence[Delivery] = []
     for _ in range(polls):
-        came = await source.receive()
+        came = await _readable(source)
         assert not came, [delivery.event.id for delivery in came]

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from temporal_runner.plugin import Delivery, PullSource, SourceContext
+from temporal_runner.plugin import Delivery, Event, PullSource, SourceContext
 from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.leases import Lease, QueueDelivery
@@ -127,7 +127,7 @@ class QueueSource(PullSource):
         return lease
 
     async def _take(self, lease: Lease) -> list[Delivery]:
-        """The events of a message that are for routes; the others are settled here."""
+        """The events of a message, and what stands for those that cannot be read."""
         message = lease.message
         try:
             if message.deliveries > self._options.max_deliveries:
@@ -136,15 +136,14 @@ class QueueSource(PullSource):
             entries = decode(message.text, self._options.encoding)
         except Undecodable as error:
             lease.hold([message.text])
-            await self._reject(lease, 0, message.text, str(error))
-            return []
+            return [_unreadable(lease, 0, message.text, str(error))]
         lease.hold(entries)
         deliveries: list[Delivery] = []
         for place, entry in enumerate(entries):
             try:
                 event = read_event(entry)
             except Undecodable as error:
-                await self._reject(lease, place, entry, str(error))
+                deliveries.append(_unreadable(lease, place, entry, str(error)))
                 continue
             if is_created_file(event) and not self._options.include_created_files:
                 await lease.finish(place)
@@ -152,11 +151,15 @@ class QueueSource(PullSource):
                 deliveries.append(QueueDelivery(event, lease, place, entry))
         return deliveries
 
-    async def _reject(self, lease: Lease, place: int, content: Any, reason: str) -> None:
-        self._log.warning(
-            "message %s goes to %s: %s", lease.message.id, self._options.poison, reason
-        )
-        try:
-            await lease.reject(place, content, reason)
-        except Exception as error:
-            self._log.warning("message %s comes again: %s", lease.message.id, error)
+
+def _unreadable(lease: Lease, place: int, content: Any, reason: str) -> QueueDelivery:
+    """What cannot be read goes to the poison queue when the runner rejects it."""
+    event = Event(
+        id=f"{lease.message.id}/{place}",
+        source="urn:azure:queue-message",
+        type="unreadable",
+        data=content,
+    )
+    delivery = QueueDelivery(event, lease, place, content)
+    delivery.unreadable = reason
+    return delivery
