@@ -11,7 +11,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart test lint docs format setup pin clean
+.PHONY: quickstart test faults lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
@@ -19,6 +19,9 @@ quickstart: setup  ## start Temporal, two workers and a webhook listener
 
 test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)
+
+faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
+	FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
 
 lint: setup  ## style, types and import contracts
 	$(BIN)/ruff check .

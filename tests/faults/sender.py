@@ -1,0 +1,150 @@
+"""A sender of webhooks as a good one is: a steady rate, the same ID again until it is a 2xx."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import count, islice
+
+import httpx
+
+_LONGEST_WAIT = 2.0
+"""Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but
+a test cannot wait for as long as a sender can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a post was answered.
+
+    Attributes:
+        status: The HTTP status; 0 where there was no answer.
+        at: When it came, in seconds since 1970.
+        took: Seconds from the post to it.
+    """
+
+    status: int
+    at: float
+    took: float
+
+
+class Sender:
+    """Posts events from a thread of its own.
+
+    Attributes:
+        answers: The answers to each event, in their order.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float,
+        total: int | None = None,
+        name: str = "event",
+        tries_once: Callable[[int], bool] = lambda number: False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Send nothing yet.
+
+        Args:
+            url: Where to.
+            rate: New events a second.
+            total: How many events; None goes on until `finish`.
+            name: What their IDs begin with.
+            tries_once: Which events (by number) are given up after one try, whatever its answer.
+            headers: More headers of each post.
+        """
+        self.answers: dict[str, list[Answer]] = defaultdict(list)
+        self._url = url
+        self._rate = rate
+        self._total = total
+        self._name = name
+        self._tries_once = tries_once
+        self._headers = dict(headers or {})
+        self._no_more = threading.Event()
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+
+    def __enter__(self) -> Sender:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._no_more.set()
+        self._given_up.set()
+        self._thread.join()
+
+    def finish(self, *, within: float = 120.0) -> None:
+        """Send no new events where there was no total; wait until each event is done with."""
+        if self._total is None:
+            self._no_more.set()
+        self._thread.join(within)
+        if self._thread.is_alive():
+            waiting = [event for event in self.sent if event not in self.acknowledged]
+            raise AssertionError(f"not acknowledged within {within:g}s: {waiting[:10]}")
+
+    @property
+    def sent(self) -> list[str]:
+        """The events that were posted at least once."""
+        return list(self.answers)
+
+    @property
+    def acknowledged(self) -> set[str]:
+        """Those that got a 2xx."""
+        return {
+            event
+            for event, answers in list(self.answers.items())
+            if any(200 <= answer.status < 300 for answer in list(answers))
+        }
+
+    @property
+    def statuses(self) -> Counter[int]:
+        """How often each status was answered."""
+        return Counter(
+            answer.status for answers in list(self.answers.values()) for answer in list(answers)
+        )
+
+    async def _run(self) -> None:
+        async with (
+            httpx.AsyncClient(timeout=20, trust_env=False, limits=httpx.Limits()) as http,
+            asyncio.TaskGroup() as events,
+        ):
+            began = time.monotonic()
+            for number in islice(count(), self._total):
+                await asyncio.sleep(max(0.0, began + number / self._rate - time.monotonic()))
+                if self._no_more.is_set():
+                    return
+                events.create_task(self._send(http, number))
+
+    async def _send(self, http: httpx.AsyncClient, number: int) -> None:
+        event = f"{self._name}-{number:05}"
+        answers = self.answers[event]
+        while not self._given_up.is_set():
+            wait = await self._post(http, event)
+            if wait is None or self._tries_once(number):
+                return
+            with contextlib.suppress(TimeoutError):
+                await asyncio.sleep(min(wait, _LONGEST_WAIT) * random.uniform(0.25, 1))
+        assert answers is self.answers[event]
+
+    async def _post(self, http: httpx.AsyncClient, event: str) -> float | None:
+        """One try; the seconds to the next one, None where there is none."""
+        headers = {"X-Event-Id": event, **self._headers}
+        began = time.monotonic()
+        try:
+            answer = await http.post(self._url, json={"key": event}, headers=headers)
+        except httpx.HTTPError:
+            self.answers[event].append(Answer(0, time.time(), time.monotonic() - began))
+            return 0.5
+        took = time.monotonic() - began
+        self.answers[event].append(Answer(answer.status_code, time.time(), took))
+        if answer.status_code in (429, 503):
+            return float(answer.headers["retry-after"])
+        return None
