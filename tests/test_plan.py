@@ -300,3 +300,27 @@ def test_only_does_not_hide_errors(write_config: WriteConfig) -> None:
     """The whole config is checked, also what is not to run now."""
     with pytest.raises(UsageError, match="give a task_queue"):
         plan_of(write_config(config("[{start: Nope}]")), only=("orders",))
+
+
+def test_only_loads_no_sdk_that_it_does_not_use(write_config: WriteConfig) -> None:
+    """A container that runs one part of a config needs the memory of that part alone."""
+    write_config(
+        """
+        from temporal_runner.plugin import EventSourceKind, Options, hookimpl
+
+        @hookimpl
+        def runner_event_sources():
+            yield EventSourceKind("heavy", "needs an SDK", Options, "sdk_not_installed:Source")
+        """,
+        "heavy.py",
+    )
+    write_config(TICK, "tick.py")
+    listener = "{source: %s, routes: [{start: Greet, task_queue: q}]}"
+    config = write_config(f"""
+        plugins: [heavy.py, tick.py]
+        listeners:
+          light: {listener % "tick"}
+          heavy: {listener % "heavy"}
+        """)
+    assert [each.name for each in plan_of(config, only=["light"]).listeners] == ["light"]
+    assert "sdk_not_installed" in str(found(config))

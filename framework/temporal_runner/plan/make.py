@@ -25,16 +25,17 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
         loaded: The config.
         catalog: The installed plugins; those that the config names as files are added to it.
         only: Names of the workers and listeners to run; all by default. The whole config is
-            checked either way.
+            checked either way; the SDK of a source that none of them uses is not loaded.
 
     Raises:
         ConfigError: Something in the config is wrong.
         UsageError: `only` names what there is not.
     """
     settings = loaded.settings
+    only = set(only)
     _load_local_plugins(loaded, catalog)
     definitions.add_import_paths(settings.import_paths)
-    sections = Sections(loaded, catalog)
+    sections = Sections(loaded, catalog, only)
     connections = sections.connections()
     workers = [plan for name in settings.workers if (plan := sections.worker(name))]
     listeners = [found for name in settings.listeners if (found := sections.listener(name))]
@@ -89,10 +90,9 @@ def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
             loaded.problem(("plugins", index), str(error))
 
 
-def _wanted(only: Iterable[str], names: Sequence[str]) -> set[str]:
-    wanted = set(only)
-    for name in sorted(wanted - set(names)):
+def _wanted(only: set[str], names: Sequence[str]) -> set[str]:
+    for name in sorted(only - set(names)):
         near = get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
         raise UsageError(f"--only {name}: no worker or listener has that name; {hint}")
-    return wanted or set(names)
+    return only or set(names)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from pydantic import BaseModel
 from temporalio.client import Interceptor as ClientInterceptor
@@ -42,8 +42,9 @@ Loc = tuple[int | str, ...]
 class Sections:
     """Resolves one section after the other, and adds what is wrong to the loaded problems."""
 
-    def __init__(self, loaded: LoadedConfig, catalog: Catalog) -> None:
+    def __init__(self, loaded: LoadedConfig, catalog: Catalog, only: Collection[str] = ()) -> None:
         self._loaded = loaded
+        self._only = only
         self._settings = loaded.settings
         self._catalog = catalog
         self._claims: dict[tuple[str, str], str] = {}
@@ -205,7 +206,9 @@ class Sections:
         try:
             kind = self._catalog.sources.get(settings.source)
             options = self._checked(kind.options, (*loc, "options"))
-            build = self._catalog.sources.build(settings.source)
+            # A container that runs one part of a config would else load every cloud's SDK.
+            runs = not self._only or name in self._only
+            build = self._catalog.sources.build(settings.source) if runs else _not_built
         except PluginError as error:
             self._loaded.problem((*loc, "source"), str(error))
             return None
@@ -317,6 +320,10 @@ class Sections:
         options, problems, _ = check(model, node, loc, unlisted=unlisted)
         self._loaded.problems += problems
         return model.model_construct() if options is None else options
+
+
+def _not_built(*_: object) -> NoReturn:
+    raise AssertionError("this listener is not one of those that --only names")
 
 
 def retry_options(settings: RetrySettings, backoff: Backoff) -> RetryOptions:
