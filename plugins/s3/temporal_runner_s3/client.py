@@ -41,7 +41,7 @@ _WRONG_KEYS = {
     "UnrecognizedClientException",
 }
 _NEXT_STEPS = {
-    "NoRegionError": "give `region`, or set AWS_REGION",
+    "NoRegionError": "give `region`, or set AWS_DEFAULT_REGION",
     "ProfileNotFound": "give a `profile` of the shared AWS config files",
     "ParamValidationError": "correct the listener's options",
 }
