@@ -52,7 +52,30 @@ def test_health_loads_next_to_nothing() -> None:
     """A container's health check runs every few seconds, and needs the standard library alone."""
     loaded = imported_by("health", "--url", f"http://127.0.0.1:{free_port()}/readyz")
     assert "http" in loaded
-    assert loaded & {*SLOW, "asyncio"} <= BY_TYPER
+    assert not loaded & {*SLOW, *BY_TYPER, "asyncio", "typer", "typing"}
+
+
+@pytest.mark.parametrize(
+    ("url", "code"), [("http://127.0.0.1:{port}/readyz", 1), ("ftp://here", 2), ("", 2)]
+)
+def test_health_says_the_same_with_and_without_typer(url: str, code: int) -> None:
+    """The short way and typer's give the same answer: `--url=X` goes the long one."""
+    url = url.format(port=free_port())
+    short = run_runner("health", "--url", url)
+    assert short == run_runner("health", f"--url={url}")
+    assert short[0] == code
+    assert short[1]
+
+
+def test_health_has_typers_help_and_errors() -> None:
+    """What the short way does not know is typer's."""
+    code, output = run_runner("health", "--help")
+    assert code == 0
+    assert "http://127.0.0.1:8088/readyz" in output
+    for wrong in ("extra", "--bogus", "--url"):
+        code, output = run_runner("health", wrong)
+        assert code == 2
+        assert "rror" in output
 
 
 def test_plugins_loads_no_vendors_sdk() -> None:

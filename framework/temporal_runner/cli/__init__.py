@@ -1,56 +1,38 @@
-"""The command line: one thin module a command, errors as a line, exit codes 0, 1 and 2.
+"""The `runner` command: its entry point, errors as a line, exit codes 0, 1 and 2.
 
-A command imports what it needs when it runs, so that `runner --help` loads no SDK.
+`runner health` runs every few seconds in every container: as it is mostly written it is answered
+here, without typer. All other commands, and its own help and mistakes, are `app`'s.
 """
-
-from __future__ import annotations
 
 import sys
 
-import typer
-
-from temporal_runner.cli import (
-    dead_letters,
-    events,
-    health,
-    new_plugin,
-    plugins,
-    schema,
-    start,
-    validate,
-    wait,
-)
 from temporal_runner.errors import RunnerError, UsageError
 
-app = typer.Typer(
-    name="runner",
-    help="Run Temporal workers and event listeners from one YAML file.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-for command in (
-    start.start,
-    validate.validate,
-    wait.wait,
-    health.health,
-    plugins.plugins,
-    schema.schema,
-    new_plugin.new_plugin,
-):
-    app.command()(command)
-app.add_typer(events.events, name="events")
-app.add_typer(dead_letters.dead_letters, name="dead-letters")
+READY = "http://127.0.0.1:8088/readyz"
+"""Where a runner with `admin: {}` says whether it is ready."""
 
 
 def main() -> None:
     """The `runner` command: 0 done, 1 it ran and failed, 2 the config or command line is wrong."""
     try:
-        app()
+        match sys.argv[1:]:
+            case ["health"]:
+                _health()
+            case ["health", "--url", url] if not url.startswith("-"):
+                _health(url)
+            case _:
+                from temporal_runner.cli.app import app
+
+                app()
     except UsageError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
     except RunnerError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+
+
+def _health(url: str = READY) -> None:
+    from temporal_runner.cli.asking import ask
+
+    sys.exit(ask(url))
