@@ -35,11 +35,11 @@ from temporal_runner.arguments import priority_of, retry_policy, workflow_argume
 from temporal_runner.config.routes import (
     SignalDuplicate,
     StartActivityRoute,
-    StartRoute,
 )
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events import Accepted
 from temporal_runner.routing import Action, event_key
+from temporal_runner.starts import seen, starts_of
 
 _EVENT_FAULTS = {
     RPCStatusCode.INVALID_ARGUMENT,
@@ -58,6 +58,13 @@ class IdempotentSignals(WorkflowService):
     The SDK draws a random one for each call, so that a signal sent again arrives twice. With the
     same ID the server takes it once (measured against server 1.32, within one run).
     """
+
+    async def start_workflow_execution(
+        self, req: requests.StartWorkflowExecutionRequest, *args: Any, **how: Any
+    ) -> requests.StartWorkflowExecutionResponse:
+        """Start."""
+        seen(req)
+        return await super().start_workflow_execution(req, *args, **how)
 
     async def signal_workflow_execution(
         self, req: requests.SignalWorkflowExecutionRequest, *args: Any, **how: Any
@@ -126,13 +133,7 @@ def _label(action: Action) -> str:
 
 
 async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
-    settings = cast(StartRoute, action.settings)
-    handle = await client.start_workflow(
-        **workflow_arguments(action),
-        id_conflict_policy=WorkflowIDConflictPolicy[settings.id_conflict_policy.upper()],
-        rpc_timeout=rpc_timeout,
-    )
-    return _accepted(action, handle.first_execution_run_id)
+    return _accepted(action, await starts_of(client).start(action, rpc_timeout))
 
 
 async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:

@@ -17,6 +17,21 @@ _ATTRIBUTES = frozenset(
 """CloudEvents' own attributes; all others of an event are extensions."""
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value with the JSON text that it was parsed from.
+
+    A route that hands the value on can then send the text as it is.
+
+    Attributes:
+        value: The value.
+        text: The JSON, in UTF-8.
+    """
+
+    value: Any
+    text: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What happened outside, as CloudEvents 1.0 describes an event.
@@ -32,6 +47,7 @@ class Event:
         datacontenttype: The media type of `data`.
         data: The event's own content: parsed JSON, or text.
         extensions: CloudEvents extension attributes (`traceparent`, a webhook's headers, …).
+        written: The data as it came, where a source has it as JSON; only saves encoding it anew.
     """
 
     id: str
@@ -42,6 +58,7 @@ class Event:
     datacontenttype: str | None = None
     data: Any = None
     extensions: Mapping[str, Any] = field(default_factory=dict)
+    written: Written | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The event in CloudEvents' JSON form: what expressions see as `event`."""

@@ -5,7 +5,7 @@ from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 
 from temporal_runner.backoff import BackoffKind, NoOptions, Timing, WaitGenerator
 from temporal_runner.errors import PermanentError, TransientError
-from temporal_runner.events import Accepted, Delivery, Event
+from temporal_runner.events import Accepted, Delivery, Event, Written
 from temporal_runner.hooks import hookimpl
 from temporal_runner.serving import HttpServer
 from temporal_runner.sources import (
@@ -29,6 +29,7 @@ __all__ = [
     "Deliver",
     "Delivery",
     "Event",
+    "Written",
     "Accepted",
     "HttpServer",
     # backoff strategies

@@ -20,6 +20,7 @@ from typing import Protocol
 from temporal_runner.errors import RunnerError
 from temporal_runner.plan import DEFAULT_CONNECTION, Plan
 from temporal_runner.retry import Connector, RetryOptions
+from temporal_runner.runtime import loop
 from temporal_runner.runtime.devserver import DevServer
 from temporal_runner.runtime.health import Status, admin_app
 from temporal_runner.runtime.listeners import Listener
@@ -166,6 +167,7 @@ class Supervisor:
                 said = time.monotonic()
                 missing = [f"{one.noun} {one.name}" for one in self.components() if not one.ready]
                 log.info("still waiting for: %s", ", ".join(missing))
+        loop.keep_what_is_there()
         log.info("ready after %.1fs", time.monotonic() - started)
         if self._on_ready is not None:
             self._on_ready(self)
@@ -205,10 +207,10 @@ class Supervisor:
     # Drain.
 
     def _take_signals(self) -> None:
-        loop = asyncio.get_running_loop()
+        running = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows
-                loop.add_signal_handler(number, self._on_signal, number)
+                running.add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():

@@ -14,7 +14,7 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from temporal_runner.plugin import Event
+from temporal_runner.plugin import Event, Written
 from temporal_runner_webhook import cloudevents
 from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.request import (
@@ -150,6 +150,7 @@ class _Content:
             datacontenttype=self.request.media_type,
             data=self.data,
             extensions=self.extensions,
+            written=Written(self.data, self.body) if is_json(self.request.media_type) else None,
         )
 
 
