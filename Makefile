@@ -11,7 +11,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart test faults lint docs format setup pin clean
+.PHONY: quickstart test faults bench lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
@@ -22,6 +22,9 @@ test: setup  ## the whole test suite
 
 faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
 	FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
+
+bench: setup  ## the runner against what one would write by hand, as ratios
+	$(BIN)/python -m benchmarks $(ARGS)
 
 lint: setup  ## style, types and import contracts
 	$(BIN)/ruff check .
@@ -56,7 +59,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
   --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%)
 
 pin: | $(UV)  ## renew constraints.txt from the pyproject files, and what the image takes of it
-	$(COMPILE) --upgrade --all-extras --group dev --output-file constraints.txt \
+	$(COMPILE) --upgrade --all-extras --group dev --group bench --output-file constraints.txt \
 	  pyproject.toml plugins/*/pyproject.toml
 	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) \
 	  --output-file deploy/image/requirements.txt pyproject.toml plugins/*/pyproject.toml

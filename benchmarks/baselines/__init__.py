@@ -1,0 +1,1 @@
+"""What a user would otherwise write: the other side of each ratio."""

@@ -1,0 +1,46 @@
+"""The engines behind the contenders: the stub, and a real dev server in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+from temporalio.client import Client
+
+from benchmarks.processes import EVERYWHERE, free_port, module, process, wait_for_port
+from temporal_runner.runtime.devserver import find_temporal_binary
+
+
+@contextlib.contextmanager
+def stub(*, on: set[int] = EVERYWHERE) -> Iterator[str]:
+    """The engine that accepts every start at once; its address."""
+    port = free_port()
+    with module("stub_engine", port, on=on) as one:
+        wait_for_port(port, one)
+        yield f"127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def dev_server() -> Iterator[str]:
+    """A real Temporal in memory; its address."""
+    binary = find_temporal_binary()
+    if binary is None:
+        raise RuntimeError("there is no `temporal` here: make setup")
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    options = ["--headless", "--ip", "127.0.0.1", "--port", port, "--log-level", "never"]
+    # Searches and lists are not part of what is measured.
+    with process(binary, "server", "start-dev", *options) as one:
+        wait_for_port(port, one)
+        asyncio.run(_serving(address))
+        yield address
+
+
+async def _serving(address: str) -> None:
+    while True:
+        with contextlib.suppress(Exception):
+            client = await Client.connect(address)
+            if await client.service_client.check_health():
+                return
+        await asyncio.sleep(0.05)

@@ -1,0 +1,5 @@
+"""The benchmarks, by subject."""
+
+from benchmarks.suite import webhook
+
+BENCHMARKS = (*webhook.BENCHMARKS,)
