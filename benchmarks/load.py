@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import uvloop
+from temporalio.client import Client
 
 SECRET = "benchmark"
 SIGNATURE = "X-Signature"
@@ -99,9 +100,22 @@ class _Sender(asyncio.Protocol):
         self.ended.set_result(None)
 
 
-async def load(port: int, *, seconds: float, connections: int, prefix: str) -> dict[str, float]:
-    """Send for so long, and tell how it went."""
-    source = iter(requests(prefix, round(seconds * _MOST_A_SECOND)))
+async def load(
+    port: int, *, seconds: float, connections: int, prefix: str, amount: int, completed: str
+) -> dict[str, float]:
+    """Send for so long, or so many, and tell how it went.
+
+    Args:
+        port: Where to.
+        seconds: For how long, if no amount is given.
+        connections: How many requests are under way at a time.
+        prefix: What the orders' IDs begin with.
+        amount: How many.
+        completed: A Temporal's address: the clock runs until all workflows there are completed.
+    """
+    source = iter(requests(prefix, amount or round(seconds * _MOST_A_SECOND)))
+    seconds = 60.0 if amount else seconds
+    client = await Client.connect(completed) if completed else None
     taken: list[float] = []
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
@@ -112,6 +126,8 @@ async def load(port: int, *, seconds: float, connections: int, prefix: str) -> d
         for _ in range(connections)
     ]  # fmt: skip
     await asyncio.gather(*(sender.ended for sender in senders))
+    if client is not None:
+        await all_completed(client, prefix, amount)
     lasted = time.perf_counter() - began
     taken.sort()
     return {
@@ -124,11 +140,21 @@ async def load(port: int, *, seconds: float, connections: int, prefix: str) -> d
     }
 
 
+async def all_completed(client: Client, prefix: str, amount: int) -> None:
+    """Wait until so many workflows whose ID begins like this are completed."""
+    query = f"WorkflowId STARTS_WITH 'order-{prefix}-' AND ExecutionStatus = 'Completed'"
+    async with asyncio.timeout(120):
+        while (await client.count_workflows(query)).count < amount:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--prefix", default="order")
+    parser.add_argument("--amount", type=int, default=0)
+    parser.add_argument("--completed", metavar="ADDRESS", default="")
     options = vars(parser.parse_args())
     print(json.dumps(uvloop.run(load(options.pop("port"), **options))))

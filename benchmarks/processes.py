@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -9,10 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
 
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent
@@ -61,9 +66,9 @@ class Process:
 
     @property
     def memory(self) -> float:
-        """MiB of resident memory, what it shares with other processes in equal parts."""
-        told = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-        return int(told.partition("\nPss:")[2].split()[0]) / 1024
+        """MiB of resident memory."""
+        told = Path(f"/proc/{self.pid}/status").read_text()
+        return int(told.partition("VmRSS:")[2].split()[0]) / 1024
 
     def check(self) -> None:
         """Fail where it has ended."""
@@ -93,9 +98,14 @@ def process(
 
 
 @contextlib.contextmanager
-def module(name: str, *arguments: object, on: set[int] = EVERYWHERE) -> Iterator[Process]:
+def module(
+    name: str,
+    *arguments: object,
+    on: set[int] = EVERYWHERE,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Process]:
     """A module of this package as a process."""
-    with process(sys.executable, "-m", f"benchmarks.{name}", *arguments, on=on) as one:
+    with process(sys.executable, "-m", f"benchmarks.{name}", *arguments, on=on, env=env) as one:
         yield one
 
 
@@ -124,6 +134,24 @@ def wait_for_ready(admin: int, of: Process, *, within: float = 60.0) -> None:
         if time.monotonic() > until:
             raise TimeoutError("the runner is not ready")
         time.sleep(0.02)
+
+
+def wait_for_pollers(address: str, queue: str, *, within: float = 60.0) -> None:
+    """Wait until a worker polls a task queue."""
+
+    async def polled() -> None:
+        client = await Client.connect(address)
+        request = DescribeTaskQueueRequest(
+            namespace="default",
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
+        async with asyncio.timeout(within):
+            describe = client.workflow_service.describe_task_queue
+            while not (await describe(request)).pollers:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    asyncio.run(polled())
 
 
 def output_of(name: str, *arguments: object, on: set[int] = EVERYWHERE) -> dict[str, float]:

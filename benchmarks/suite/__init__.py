@@ -1,5 +1,10 @@
 """The benchmarks, by subject."""
 
-from benchmarks.suite import webhook
+from benchmarks.suite import engine, queues, startup, webhook
 
-BENCHMARKS = (*webhook.BENCHMARKS,)
+BENCHMARKS = (
+    *webhook.BENCHMARKS,
+    *engine.BENCHMARKS,
+    *queues.BENCHMARKS,
+    *startup.BENCHMARKS,
+)

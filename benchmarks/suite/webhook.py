@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from benchmarks import engines
 from benchmarks.load import PATH, SECRET, SIGNATURE
 from benchmarks.measure import BASELINE, RUNNER, Bar, Benchmark, Contenders, Effort, Figures
 from benchmarks.processes import (
+    EVERYWHERE,
     MEASURED,
     OTHERS,
     Process,
@@ -62,19 +63,32 @@ def config(address: str, port: int, admin: int, folder: Path, *, worker: bool = 
 
 
 @contextlib.contextmanager
-def runner(address: str, port: int, *, on: set[int], worker: bool = False) -> Iterator[Process]:
+def started(
+    file: Path, admin: int, *, on: set[int] = EVERYWHERE, env: Mapping[str, str] | None = None
+) -> Iterator[Process]:
+    """A runner with a config, ready."""
+    with process(RUNNER_COMMAND, "start", file, on=on, env=env) as one:
+        wait_for_ready(admin, one)
+        yield one
+
+
+@contextlib.contextmanager
+def runner(
+    address: str, port: int, *, on: set[int] = EVERYWHERE, worker: bool = False
+) -> Iterator[Process]:
     """A runner with the webhook, ready."""
     admin = free_port()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "bench.yaml")
         file.write_text(config(address, port, admin, file.parent, worker=worker))
-        with process(RUNNER_COMMAND, "start", file, on=on) as one:
-            wait_for_ready(admin, one)
+        with started(file, admin, on=on) as one:
             yield one
 
 
 @contextlib.contextmanager
-def by_hand(address: str, port: int, *, on: set[int], worker: bool = False) -> Iterator[Process]:
+def by_hand(
+    address: str, port: int, *, on: set[int] = EVERYWHERE, worker: bool = False
+) -> Iterator[Process]:
     """The hand-written one, ready."""
     more = ["--worker"] if worker else []
     with module("baselines.fastapi_webhook", port, address, *more, on=on) as one:
