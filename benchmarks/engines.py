@@ -7,8 +7,9 @@ import contextlib
 from collections.abc import Iterator
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 
-from benchmarks.processes import EVERYWHERE, free_port, module, process, wait_for_port
+from benchmarks.processes import EVERYWHERE, Process, free_port, module, process, wait_for_port
 from temporal_runner.runtime.devserver import find_temporal_binary
 
 
@@ -22,25 +23,35 @@ def stub(*, on: set[int] = EVERYWHERE) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def dev_server() -> Iterator[str]:
-    """A real Temporal in memory; its address."""
+def started(port: int) -> Iterator[Process]:
+    """A real Temporal in memory, just started."""
     binary = find_temporal_binary()
     if binary is None:
         raise RuntimeError("there is no `temporal` here: make setup")
-    port = free_port()
-    address = f"127.0.0.1:{port}"
     options = ["--headless", "--ip", "127.0.0.1", "--port", port, "--log-level", "never"]
-    # Searches and lists are not part of what is measured.
     with process(binary, "server", "start-dev", *options) as one:
-        wait_for_port(port, one)
-        asyncio.run(_serving(address))
-        yield address
+        yield one
+
+
+@contextlib.contextmanager
+def dev_server() -> Iterator[str]:
+    """A real Temporal in memory; its address."""
+    port = free_port()
+    with started(port):
+        wait_serving(f"127.0.0.1:{port}")
+        yield f"127.0.0.1:{port}"
+
+
+def wait_serving(address: str) -> None:
+    """Wait until the server answers that it is SERVING."""
+    asyncio.run(_serving(address))
 
 
 async def _serving(address: str) -> None:
-    while True:
-        with contextlib.suppress(Exception):
-            client = await Client.connect(address)
-            if await client.service_client.check_health():
-                return
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(RuntimeError, RPCError):
+                client = await Client.connect(address)
+                if await client.service_client.check_health():
+                    return
+            await asyncio.sleep(0.01)

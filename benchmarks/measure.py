@@ -42,6 +42,7 @@ class Bar:
         least: The ratio (or the runner's own figure) is at least this.
         most: It is at most this.
         absolute: The runner's own figure is held against it, not the ratio.
+        at: Which value of all rounds is taken: the median, or 0.99 for the p99.
         tolerance: In the short form the bar is this much lower: few rounds on a busy machine.
     """
 
@@ -49,6 +50,7 @@ class Bar:
     least: float | None = None
     most: float | None = None
     absolute: bool = False
+    at: float = 0.5
     tolerance: float = 0.25
 
     def holds(self, value: float, *, short: bool) -> bool:
@@ -59,7 +61,8 @@ class Bar:
         return self.most is None or value <= self.most * slack
 
     def __str__(self) -> str:
-        return f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        bar = f">= {self.least:g}" if self.least is not None else f"<= {self.most:g}"
+        return bar if self.at == 0.5 else f"{bar} at p{self.at * 100:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ class Result:
     def judged(self, bar: Bar) -> float:
         """The value that is held against a bar."""
         values = self.values(RUNNER, bar.figure) if bar.absolute else self.ratios(bar.figure)
-        return statistics.median(values)
+        if bar.at == 0.5:
+            return statistics.median(values)
+        return sorted(values)[min(len(values) - 1, int(len(values) * bar.at))]
 
     def missed(self) -> list[Bar]:
         """The bars that were not reached."""

@@ -121,7 +121,7 @@ def wait_for_port(port: int, of: Process, *, within: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def wait_for_ready(admin: int, of: Process, *, within: float = 60.0) -> None:
+def wait_for_ready(admin: int, of: Process, *, within: float = 60.0, every: float = 0.02) -> None:
     """Wait until a runner says that it is ready."""
     until = time.monotonic() + within
     while True:
@@ -133,7 +133,7 @@ def wait_for_ready(admin: int, of: Process, *, within: float = 60.0) -> None:
             pass
         if time.monotonic() > until:
             raise TimeoutError("the runner is not ready")
-        time.sleep(0.02)
+        time.sleep(every)
 
 
 def wait_for_pollers(address: str, queue: str, *, within: float = 60.0) -> None:
