@@ -9,7 +9,8 @@ ID, an update has its update ID, and a signal its request ID, within one run of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import timedelta
@@ -37,7 +38,7 @@ from temporal_runner.config.routes import (
     StartActivityRoute,
 )
 from temporal_runner.errors import EventRejected, TransientError
-from temporal_runner.events import Accepted
+from temporal_runner.events import Accepted, Event
 from temporal_runner.routing import Action, event_key
 from temporal_runner.starts import seen, starts_of
 
@@ -96,7 +97,6 @@ async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Ac
         EventRejected: Temporal refuses this event, and would again.
         TransientError: Temporal did not answer, or refuses everything just now.
     """
-    token = _request_id.set(event_key(action.event))
     try:
         return await _ACTIONS[action.kind](action, client, rpc_timeout)
     except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
@@ -112,6 +112,14 @@ async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Ac
         raise TransientError(text) from error
     except (TypeError, ValueError, OverflowError) as error:
         raise EventRejected(f"{_label(action)}: {error}") from error
+
+
+@contextmanager
+def _signalling(event: Event) -> Iterator[None]:
+    """Signals that are sent within this block are the event's."""
+    token = _request_id.set(event_key(event))
+    try:
+        yield
     finally:
         _request_id.reset(token)
 
@@ -138,17 +146,19 @@ async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Acce
 
 async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = client.get_workflow_handle(action.id)
-    await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
+    with _signalling(action.event):
+        await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
     return _accepted(action, None)
 
 
 async def _signal_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
-    handle = await client.start_workflow(
-        **workflow_arguments(action),
-        start_signal=action.name,
-        start_signal_args=action.args,
-        rpc_timeout=rpc_timeout,
-    )
+    with _signalling(action.event):
+        handle = await client.start_workflow(
+            **workflow_arguments(action),
+            start_signal=action.name,
+            start_signal_args=action.args,
+            rpc_timeout=rpc_timeout,
+        )
     return _accepted(action, handle.first_execution_run_id)
 
 
@@ -220,9 +230,10 @@ async def _already_started(
     if isinstance(duplicate, SignalDuplicate):
         handle = client.get_workflow_handle(action.id)
         try:
-            await handle.signal(
-                duplicate.signal, args=action.duplicate_args, rpc_timeout=rpc_timeout
-            )
+            with _signalling(action.event):
+                await handle.signal(
+                    duplicate.signal, args=action.duplicate_args, rpc_timeout=rpc_timeout
+                )
         except RPCError as error:
             text = f"signal {duplicate.signal} ({action.id}): {error.message}"
             raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error

@@ -69,10 +69,19 @@ class ExpressionError(Exception):
 class Scope:
     """What expressions see of one event. Its data is handed to CEL once, however many read it."""
 
+    __slots__ = ("_attributes", "_context", "event")
+
     def __init__(self, event: Event) -> None:
         self.event = event
-        self.attributes = event.to_dict()
+        self._attributes: dict[str, Any] | None = None
         self._context: Any = None
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """The event in CloudEvents' JSON form."""
+        if self._attributes is None:
+            self._attributes = self.event.to_dict()
+        return self._attributes
 
     def context(self) -> Any:
         """The CEL context."""
@@ -101,7 +110,8 @@ class Expression:
             raise ExpressionSyntaxError("the expression is empty")
         if _PATH.fullmatch(self.source):
             self._steps = self.source.split(".")[1:]
-            self._evaluate = self._follow
+            of_data = self._steps[:1] == ["data"]
+            self._evaluate = self._follow_data if of_data else self._follow
         else:
             self._program, self._functions = _compile(self.source)
             self._evaluate = self._run
@@ -126,8 +136,13 @@ class Expression:
         return value
 
     def _follow(self, scope: Scope) -> Any:
-        value: Any = scope.attributes
-        for step in self._steps:
+        return self._at(scope.attributes, self._steps)
+
+    def _follow_data(self, scope: Scope) -> Any:
+        return self._at(scope.event.data, self._steps[1:])
+
+    def _at(self, value: Any, steps: list[str]) -> Any:
+        for step in steps:
             if not isinstance(value, dict) or step not in value:
                 raise ExpressionError(f"{self.source}: the event has no {step!r} there")
             value = value[step]
@@ -202,11 +217,11 @@ class Template:
         Raises:
             ExpressionSyntaxError: One of the expressions is wrong.
         """
+        self.expressions = _placeholders(written)
         self._render = _renderer(written)
-        self.expressions = bool(_placeholders(written))
 
     def render(self, scope: Scope) -> Any:
-        """The value for one event.
+        """The value for one event; not to be changed, it may be the next one's too.
 
         Raises:
             ExpressionError: An expression cannot be evaluated.
@@ -226,15 +241,16 @@ def _placeholders(written: Any) -> bool:
 
 
 def _renderer(written: Any) -> Render:
+    if not _placeholders(written):
+        constant = list(written) if isinstance(written, tuple) else written
+        return lambda scope: constant
     if isinstance(written, str):
         return _text_renderer(written)
     if isinstance(written, dict):
         entries = {key: _renderer_at(key, entry) for key, entry in written.items()}
         return lambda scope: {key: render(scope) for key, render in entries.items()}
-    if isinstance(written, list | tuple):
-        items = [_renderer_at(index, item) for index, item in enumerate(written)]
-        return lambda scope: [render(scope) for render in items]
-    return lambda scope: written
+    items = [_renderer_at(index, item) for index, item in enumerate(written)]
+    return lambda scope: [render(scope) for render in items]
 
 
 def _renderer_at(step: int | str, written: Any) -> Render:
@@ -249,12 +265,10 @@ def _text_renderer(written: str) -> Render:
     pieces = _split(written)
     texts = "".join(piece for piece in pieces if isinstance(piece, str))
     expressions = [piece for piece in pieces if isinstance(piece, Expression)]
-    if not expressions:
-        return lambda scope: written
     if len(expressions) == 1 and not texts.strip():
         return expressions[0].evaluate
     return lambda scope: "".join(
-        piece if isinstance(piece, str) else _as_text(piece, scope) for piece in pieces
+        [piece if isinstance(piece, str) else _as_text(piece, scope) for piece in pieces]
     )
 
 

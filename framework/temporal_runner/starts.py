@@ -8,7 +8,7 @@ storage), the SDK writes every one.
 
 from __future__ import annotations
 
-import uuid
+import os
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, cast
@@ -119,7 +119,7 @@ def fill(request: StartWorkflowExecutionRequest, action: Action, client: Client)
     """Write into a copy of a route's pattern what is of one event."""
     start = cast(StartedBy, action.start)
     request.workflow_id = action.id
-    request.request_id = str(uuid.uuid4())
+    request.request_id = os.urandom(16).hex()
     for value in start.args:
         _write(request.input.payloads.add(), value, action.event, client)
     memo = request.memo.fields

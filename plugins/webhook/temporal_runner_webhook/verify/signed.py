@@ -97,10 +97,9 @@ def _over_body(
         given = _header(request, header)
         if not given.startswith(prefix):
             raise unauthorized(f"the signature in {header} does not begin with {prefix}")
-        hashes = [hmac.new(key, request.body, algorithm) for key in keys]
+        hashes = [hmac.digest(key, request.body, algorithm) for key in keys]
         digests = (
-            one.hexdigest().encode() if encoding == "hex" else base64.b64encode(one.digest())
-            for one in hashes
+            one.hex().encode() if encoding == "hex" else base64.b64encode(one) for one in hashes
         )
         _one_matches(digests, [given.removeprefix(prefix)], header)
 
