@@ -18,12 +18,15 @@ from typing import TypeVar
 from temporal_runner.backoff import Backoff, NoOptions, Timing, exponential
 from temporal_runner.errors import GaveUp, PermanentError, TransientError, UsageError
 from temporal_runner.values import format_duration
+from temporal_runner.waking import Look, Waking
 
 T = TypeVar("T")
 _LAST_ATTEMPT = 1.0
 """Seconds before the time-out at which one last attempt is made, however long the delay was."""
 _ATTEMPTS_LOGGED = 20
 _LOG_EVERY = 60.0
+REFUSED = "ConnectionRefused"
+"""The kind of a failure that says that the port is closed."""
 _no_wait: ContextVar[bool] = ContextVar("temporal_runner_no_wait", default=False)
 
 
@@ -66,12 +69,14 @@ class RetryOptions:
         timeout: Seconds after which no further attempt is made; None means no limit. It ends an
             attempt that is under way too.
         attempt_timeout: Seconds that one attempt may take; None means no limit.
+        wake_on_port: Try at once when the port opens, where whoever connects knows the port.
     """
 
     backoff: Backoff
     max_attempts: int | None = None
     timeout: float | None = None
     attempt_timeout: float | None = None
+    wake_on_port: bool = True
 
     def without_limits(self) -> RetryOptions:
         """The same, tried for ever."""
@@ -116,6 +121,7 @@ class Connector:
         log: logging.Logger | logging.LoggerAdapter[logging.Logger] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        look: Look | None = None,
     ) -> None:
         """Make a connector.
 
@@ -126,9 +132,11 @@ class Connector:
             log: Where attempts are logged.
             clock: Seconds, monotonic.
             sleep: Waits that many seconds.
+            look: Whether the port of the thing is open; None where it has none.
         """
         self.what = what
         self._options = options
+        self._waking = Waking(look, clock, sleep) if look is not None else None
         self._classify = classify
         self._log = log or logging.getLogger("temporal_runner.retry")
         self._clock = clock
@@ -144,6 +152,8 @@ class Connector:
         self._logged = 0.0
         self._last_kind = ""
         self._delays = self._options.backoff.delays()
+        if self._waking is not None:
+            self._waking.healthy()
 
     def use(self, options: RetryOptions) -> None:
         """From now on retry by other options, at the beginning of their delays."""
@@ -211,7 +221,9 @@ class Connector:
             raise PermanentError(
                 f"{self.what}: {self.last_error}", next_step=verdict.next_step
             ) from error
-        delay = self._delays.next(error)
+        waking = self._waking if self._options.wake_on_port else None
+        soon = waking.soon() if waking is not None else None
+        delay = self._delays.next(error) if soon is None else soon
         if isinstance(error, TransientError) and error.retry_after is not None:
             delay = max(delay, error.retry_after)
         limit, delay = self._within_limits(elapsed, delay)
@@ -230,7 +242,13 @@ class Connector:
             if verdict.next_step:
                 message += f"\n  next step: {verdict.next_step}"
             raise GaveUp(message, attempts=self.attempts) from error
-        await self._sleep(0.0 if _no_wait.get() else delay)
+        if _no_wait.get():
+            await self._sleep(0.0)
+        elif waking is None or soon is not None:
+            await self._sleep(delay)
+        else:
+            refused = verdict.kind == REFUSED or isinstance(error, ConnectionRefusedError)
+            await waking.wait(delay, closed=refused)
 
     def _level(self, now: float, last: bool) -> int:
         """Every early attempt is logged; of a long outage's later ones, one a minute."""

@@ -37,6 +37,9 @@ class RetrySettings(Section):
     Once connected, an outage is waited out however long it is."""
     attempt_timeout: PositiveDuration | None = timedelta(seconds=10)
     """How long one attempt may take."""
+    wake_on_port: bool = True
+    """Between two attempts look at Temporal's port, and try at once when it opens. Off for a fleet,
+    whose runners would all come at that moment."""
     options: dict[str, Any] = {}
     """A plugin's strategy's own options."""
 

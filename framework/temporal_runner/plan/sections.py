@@ -337,4 +337,5 @@ def retry_options(settings: RetrySettings, backoff: Backoff) -> RetryOptions:
         max_attempts=settings.max_attempts,
         timeout=seconds(settings.timeout),
         attempt_timeout=seconds(settings.attempt_timeout),
+        wake_on_port=settings.wake_on_port,
     )

@@ -13,6 +13,7 @@ from temporal_runner.plan import ConnectionPlan, Plan
 from temporal_runner.retry import Connector, Verdict, classify
 from temporal_runner.routing import Action
 from temporal_runner.runtime.target import make_target
+from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.events")
 
@@ -44,7 +45,13 @@ class Sender:
 
 async def _connect(connection: ConnectionPlan) -> Client:
     target = make_target(connection)
-    connector = Connector(str(target), connection.retry, classify=target.classify, log=log)
+    connector = Connector(
+        str(target),
+        connection.retry,
+        classify=target.classify,
+        log=log,
+        look=look_at(target.address),
+    )
     return await connector.call(target.connect)
 
 

@@ -27,6 +27,7 @@ from temporal_runner.runtime.target import (
     make_target,
     profile_arguments,
 )
+from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.temporal")
 
@@ -91,7 +92,11 @@ class TemporalConnection:
             GaveUp: Temporal was not to be reached within the limits.
         """
         connector = Connector(
-            str(self.target), self.restart, classify=self.target.classify, log=log
+            str(self.target),
+            self.restart,
+            classify=self.target.classify,
+            log=log,
+            look=look_at(self.target.address),
         )
         try:
             self._client = await connector.call(self._connect)
@@ -114,8 +119,9 @@ class TemporalConnection:
     def _up(self, connector: Connector) -> None:
         log.info("connected to %s", self.target)
         # The same client recovers by itself, and so soon that waiting for it longer than a
-        # second between two looks would be most of an outage's end.
-        connector.use(_each_second(self.restart))
+        # second between two looks would be most of an outage's end. A fleet keeps its own delays.
+        alone = self.restart.wake_on_port
+        connector.use(_each_second(self.restart) if alone else self.restart.without_limits())
         self.error = ""
         self._available.set()
 
@@ -169,6 +175,7 @@ async def connect_to_temporal_with_retry(
     max_attempts: int | None = None,
     timeout: float | timedelta | None = 600.0,
     attempt_timeout: float | timedelta | None = 10.0,
+    wake_on_port: bool = True,
     retry_on: tuple[str, ...] = (),
     **arguments: Any,
 ) -> Client:
@@ -187,6 +194,8 @@ async def connect_to_temporal_with_retry(
         max_attempts: How many attempts, the first included; None is no limit.
         timeout: Seconds or a timedelta after which to give up; None is no limit.
         attempt_timeout: Seconds or a timedelta that one attempt may take; None is no limit.
+        wake_on_port: Look at the port between two attempts, and try at once when it opens; not for
+            a fleet.
         retry_on: Failures to wait out that are permanent by default: "namespace_not_found",
             "permission_denied".
         **arguments: More arguments of `Client.connect`, such as `tls`, `api_key`,
@@ -215,10 +224,12 @@ async def connect_to_temporal_with_retry(
         max_attempts=max_attempts,
         timeout=None if timeout is None else _seconds(timeout),
         attempt_timeout=None if attempt_timeout is None else _seconds(attempt_timeout),
+        wake_on_port=wake_on_port,
     )
-    return await Connector(str(target), options, classify=target.classify, log=log).call(
-        target.connect
+    connector = Connector(
+        str(target), options, classify=target.classify, log=log, look=look_at(target.address)
     )
+    return await connector.call(target.connect)
 
 
 def _backoff(

@@ -49,6 +49,8 @@ log = logging.getLogger("temporal_runner.workers")
 
 _LOOK_SOON = 0.2
 """Seconds between two looks at the task queue while the worker's poller is not seen yet."""
+_LOOK_FIRST = 0.01
+"""Half the seconds between the first two; a server knows a poller some milliseconds after."""
 _LOOK_LATER = 10.0
 """The same once it was seen."""
 _POLLER_AGE = 90.0
@@ -115,6 +117,7 @@ class WorkerComponent:
             PermanentError: The SDK refuses its options, or a workflow as it is.
             Exception: The worker died; the supervisor runs it anew, with a client of its own.
         """
+        await asyncio.to_thread(_hash_code)
         await self.connection.wait_available()
         client = await self.connection.new_client() if self._runs else self.connection.client
         self._runs += 1
@@ -156,12 +159,15 @@ class WorkerComponent:
 
     async def _watch(self, client: Client, running: asyncio.Task[None]) -> None:
         """Keep `ready` true to the facts until the worker ends."""
+        soon = _LOOK_FIRST
         while True:
             if not self.connection.ready:
                 self.ready, self.error = False, "Temporal is not available"
+                soon = _LOOK_SOON
             elif not running.done():
                 await self._look(client)
-            pause = _LOOK_LATER if self.ready else _LOOK_SOON
+                soon = min(_LOOK_SOON, soon * 2)
+            pause = _LOOK_LATER if self.ready else soon
             if await self._ended(running, pause):
                 await running
                 raise RuntimeError("the worker ended by itself")
@@ -209,6 +215,18 @@ class WorkerComponent:
             poller.identity == self.identity and poller.last_access_time.seconds >= oldest
             for poller in answer.pollers
         )
+
+
+def _hash_code() -> None:
+    """Let the SDK hash all code that is loaded, which is a worker's build ID where none is set.
+
+    It takes half a second where Python finds no compiled files, and is remembered: better while
+    the server is not there yet than between its return and the first poll.
+    """
+    with contextlib.suppress(ImportError):
+        from temporalio.worker._worker import load_default_build_id
+
+        load_default_build_id()
 
 
 async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
