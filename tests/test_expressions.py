@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from contextlib import suppress
@@ -101,9 +102,10 @@ def test_what_cannot_be_evaluated_says_why(source: str, message: str) -> None:
 
 @pytest.mark.parametrize("data", ["\ud800", {"deep": ["\udfff"]}, {1, 2}, {"o": object()}])
 def test_data_that_cel_cannot_take(data: Any) -> None:
-    """Half a character in a JSON body, or a foreign object, fails the expression, nothing else."""
+    """Half a character in a JSON body, or a foreign object, fails what reads it, nothing else."""
     with pytest.raises(ExpressionError, match="Failed to convert"):
-        Expression("event.type == 'T'").evaluate(scope(data))
+        Expression("event.data == 'T'").evaluate(scope(data))
+    assert isinstance(Expression("event.type == 'T'").evaluate(scope(data)), bool)
     assert Expression("event.data").evaluate(scope(data)) is data
 
 
@@ -202,6 +204,64 @@ def test_any_text_is_a_template_or_says_why_not(written: str) -> None:
     for template in (written, "${{" + written + "}}"):
         with suppress(ExpressionSyntaxError, ExpressionError):
             Template(template).render(scope())
+
+
+NAMING = [
+    "event.type == 'a'",
+    "event.data.a + event.data.b.c",
+    "event.data.b.c > 1 && event.data.b.size() == 2",
+    "event.data.b.c == 1 || size(event.data.b) == 2",
+    "has(event.data.x) || has(event.data.b.c)",
+    "has(event.data.b.x.y)",
+    "event.data.b.x",
+    "event.data.l[0].k == event.data.a",
+    "event.data['b'].c",
+    "event['data'].a",
+    "event.data.exists(k, k == 'a')",
+    "event.data.l.map(one, one.k)",
+    "event.data.b",
+    "event.data.b == {'c': 1, 'd': 2} && event.data.b.c == 1",
+    "event.data.s.startsWith('e') && event.data.s.size () == 5",
+    "'event' + event.data.s",
+    "size(event) > 2",
+    "event.subject == 'x'",
+    "has(event.subject) ? event.subject : event.id",
+    "event.data.n == null",
+    "event.data.n.x",
+    "[1, 2].map(event, event + 1)",
+    "event.headers.host",
+    "event .data . a",
+]
+
+
+@pytest.mark.parametrize("source", NAMING)
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"a": 1, "b": {"c": 1, "d": 2}, "l": [{"k": 1}], "s": "event", "n": None},
+        {"a": {"b": 1}, "b": "text", "l": {}, "s": 5, "n": {"x": {"y": 1}}},
+        {},
+        "text",
+        None,
+    ],
+    ids=str,
+)
+def test_what_an_expression_does_not_name_makes_no_difference(source: str, data: Any) -> None:
+    """CEL is handed only what an expression names: it gives what it gives for the whole event."""
+
+    def outcome(expression: Expression) -> tuple[bool, Any]:
+        event = Event(id="1", source="/s", type="a", data=data, extensions={"headers": {"host": 1}})
+        before = copy.deepcopy(event.data)
+        try:
+            return True, expression.evaluate(Scope(event))
+        except ExpressionError as error:
+            return False, str(error)
+        finally:
+            assert event.data == before
+
+    of_part, of_all = Expression(source), Expression(source)
+    of_all._paths = None
+    assert outcome(of_part) == outcome(of_all)
 
 
 def test_cel_is_loaded_only_by_what_needs_it() -> None:

@@ -1,5 +1,6 @@
 """`${{ … }}` templates and `when` filters: CEL over one event, compiled once.
 
+Handing an event to CEL costs more than most expressions do, so each is given what it names.
 The CEL library is imported only by a config that needs it. A plain path such as `event.data` does
 not: it hands the value through as it is, which also keeps what CEL has no type for.
 """
@@ -14,6 +15,8 @@ from typing import Any
 from temporal_runner.events import Event
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
+Paths = tuple[tuple[str, ...], ...]
+_NAMED = re.compile(r"(?<![\w.])event((?:\.[A-Za-z_]\w*)*)(?!\w)")
 _BOUND = re.compile(r"\.(?:map|filter|all|exists|exists_one)\(\s*([A-Za-z_]\w*)\s*,")
 _SYNTAX_ERROR = re.compile(
     r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", re.MULTILINE
@@ -67,14 +70,14 @@ class ExpressionError(Exception):
 
 
 class Scope:
-    """What expressions see of one event. Its data is handed to CEL once, however many read it."""
+    """What expressions see of one event."""
 
-    __slots__ = ("_attributes", "_context", "event")
+    __slots__ = ("_attributes", "_contexts", "event")
 
     def __init__(self, event: Event) -> None:
         self.event = event
         self._attributes: dict[str, Any] | None = None
-        self._context: Any = None
+        self._contexts: dict[Paths | None, Any] = {}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -83,13 +86,34 @@ class Scope:
             self._attributes = self.event.to_dict()
         return self._attributes
 
-    def context(self) -> Any:
-        """The CEL context."""
-        if self._context is None:
+    def context(self, paths: Paths | None) -> Any:
+        """The CEL context of the expressions that name these paths; None is all of the event."""
+        context = self._contexts.get(paths)
+        if context is None:
             import cel
 
-            self._context = cel.Context(variables={"event": self.attributes})
-        return self._context
+            named = self.attributes if paths is None else self.part(paths)
+            context = self._contexts[paths] = cel.Context(variables={"event": named})
+        return context
+
+    def part(self, paths: Paths) -> dict[str, Any]:
+        """The attributes, less what is at none of these paths."""
+        part: dict[str, Any] = {}
+        for *around, last in paths:
+            here, into = self.attributes, part
+            for step in around:
+                value, kept = here.get(step), into.get(step)
+                if not isinstance(value, dict) or kept is value:  # no such path, or all is in
+                    if step in here:
+                        into[step] = value
+                    break
+                if kept is None:
+                    kept = into[step] = {}
+                here, into = value, kept
+            else:
+                if last in here:
+                    into[last] = here[last]
+        return part
 
 
 class Expression:
@@ -114,6 +138,7 @@ class Expression:
             self._evaluate = self._follow_data if of_data else self._follow
         else:
             self._program, self._functions = _compile(self.source)
+            self._paths = _paths(self.source)
             self._evaluate = self._run
 
     def evaluate(self, scope: Scope) -> Any:
@@ -150,7 +175,7 @@ class Expression:
 
     def _run(self, scope: Scope) -> Any:
         try:
-            context = scope.context()
+            context = scope.context(self._paths)
             for name, function in self._functions.items():
                 context.add_function(name, function)
             return self._program.execute(context)
@@ -159,6 +184,20 @@ class Expression:
         # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
         except Exception as error:
             raise ExpressionError(f"{self.source}: {' '.join(str(error).split())}") from None
+
+
+def _paths(source: str) -> Paths | None:
+    """The paths that an expression names below `event`; None where it may read all of it."""
+    paths = set()
+    for named in _NAMED.finditer(source):
+        steps = named[1].split(".")[1:]
+        if source[named.end() :].lstrip().startswith("("):
+            del steps[-1:]  # the last one is a function of what is before it
+        if not steps:
+            return None
+        paths.add(tuple(steps))
+    # Shorter ones first: what they take in, the longer ones find there.
+    return tuple(sorted(paths, key=len))
 
 
 def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
