@@ -97,11 +97,13 @@ class Herd:
         runners: How many.
         connects: Attempts by the tenth of a second in which they were made.
         back: When each runner was back, in seconds after the server was.
+        looks: How often ports were looked at (`wake_on_port`).
     """
 
     runners: int
     connects: Counter[int] = field(default_factory=Counter)
     back: list[float] = field(default_factory=list)
+    looks: int = 0
 
     def a_second(self) -> list[int]:
         """Connects in each second, from the loss on."""
@@ -116,10 +118,11 @@ class Herd:
         """The most connects in any second after the server was back."""
         first, last = round(OUTAGE / _SLOT), max(self.connects)
         slots = round(1 / _SLOT)
-        return max(
+        most = max(
             sum(self.connects[slot] for slot in range(start, start + slots))
             for start in range(first, last + 1)
         )
+        return most * RUNNERS / self.runners
 
     def peak_during(self) -> float:
         """The most connects a second and runner in any second of the outage."""
@@ -130,27 +133,40 @@ class Herd:
         return sorted(self.back)[round(len(self.back) * 0.99) - 1]
 
 
-def simulate(backoff: Backoff, runners: int = RUNNERS, seed: int = 1) -> Herd:
-    """Let a herd lose its server."""
+def simulate(
+    backoff: Backoff, runners: int = RUNNERS, *, wake: bool = False, seed: int = 1
+) -> Herd:
+    """Let a herd lose its server.
+
+    Args:
+        backoff: How each of them is retried.
+        runners: How many; for fewer than ten thousand the server takes as much less.
+        wake: With `wake_on_port`.
+        seed: Of the jitter.
+    """
     random.seed(seed)
     capacity = CAPACITY * runners / RUNNERS * _SLOT
     herd = Herd(runners)
     taken: Counter[int] = Counter()
     loop = SimulatedTime()
-    options = RetryOptions(backoff)
+    options = RetryOptions(backoff, wake_on_port=wake)
+
+    async def look() -> bool:
+        herd.looks += 1
+        return loop.time() >= OUTAGE
 
     async def connect() -> None:
         now = loop.time()
         slot = int(now / _SLOT + 1e-9)
         herd.connects[slot] += 1
         if now < OUTAGE:
-            raise TransientError("refused")
+            raise ConnectionRefusedError
         if taken[slot] >= capacity:
             raise TransientError("too many at a time")
         taken[slot] += 1
 
     async def runner() -> None:
-        connector = Connector("the server", options, log=log, clock=loop.time)
+        connector = Connector("the server", options, log=log, clock=loop.time, look=look)
         await connector.call(connect)
         herd.back.append(loop.time() - OUTAGE)
 
@@ -221,5 +237,13 @@ def draw(herds: dict[str, Herd], folder: Path) -> None:
 if __name__ == "__main__":
     simulated = {name: simulate(backoff) for name, backoff in STRATEGIES.items()}
     print(table(simulated))
+    # Looks are many: a fifth of the herd, and a fifth of the server, tell the same.
+    woken = {
+        f"{name}, wake_on_port": simulate(STRATEGIES[name], RUNNERS // 5, wake=True)
+        for name in ("constant 1s, full", "exponential 500ms to 30s, full", FLEET)
+    }
+    print(table(woken))
+    for name, herd in woken.items():
+        print(name, f"{herd.looks / herd.runners / OUTAGE:.1f} looks a second and runner")
     if len(sys.argv) > 1:
         draw(simulated, Path(sys.argv[1]))

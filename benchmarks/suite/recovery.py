@@ -68,7 +68,7 @@ BENCHMARKS = (
             Bar(_READY, most=0.3, absolute=True),
             Bar(_READY, most=1.0, absolute=True, at=0.99),
         ),
-        rounds=(30, 3),
+        rounds=(30, 2),
     ),
     Benchmark(
         "herd",
