@@ -322,5 +322,5 @@ def test_only_loads_no_sdk_that_it_does_not_use(write_config: WriteConfig) -> No
           light: {listener % "tick"}
           heavy: {listener % "heavy"}
         """)
-    assert [each.name for each in plan_of(config, only=["light"]).listeners] == ["light"]
+    assert [each.name for each in plan_of(config, only=("light",)).listeners] == ["light"]
     assert "sdk_not_installed" in str(found(config))
