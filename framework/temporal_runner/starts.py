@@ -12,7 +12,7 @@ import os
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, proxy
 
 from pydantic_core import to_json
 from temporalio.api.common.v1 import Payload
@@ -53,7 +53,7 @@ class Starts:
     def __init__(self, client: Client) -> None:
         config = client.config()
         converter = client.data_converter
-        self._client = client
+        self._client: Client = proxy(client)  # whoever has the client keeps this, not this it
         self._pattern_of: dict[int, tuple[StartRoute, StartWorkflowExecutionRequest]] = {}
         self._plain = (
             not config.get("interceptors")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,7 +30,7 @@ from temporal_runner.config.load import load
 from temporal_runner.events import Event, Written
 from temporal_runner.plan import make_plan
 from temporal_runner.routing import Action, route
-from temporal_runner.starts import Starts
+from temporal_runner.starts import Starts, starts_of
 from tests.conftest import WriteConfig
 from tests.support import TemporalServer
 
@@ -239,3 +241,13 @@ async def test_whoever_takes_part_in_a_request_is_asked(
     await starts.start(second, TIMEOUT)
     expected = (await client.data_converter.encode([data]))[0]
     assert sent.requests[1].input.payloads[0] == expected
+
+
+async def test_a_client_that_is_given_up_goes(temporal_server: TemporalServer) -> None:
+    """What is remembered of a client's routes does not keep it."""
+    client = await Client.connect(temporal_server.address)
+    starts_of(client)
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
