@@ -18,12 +18,7 @@ from tests.support import ROOT
 
 sys.path.insert(0, str(ROOT / "examples"))
 
-from chat_session import activities as chat_activities
-from chat_session.workflows import ChatSession
-from document_processing import activities as document_activities
-from document_processing.workflows import ProcessDocument
-from root_orchestrator import activities as orchestrator_activities
-from root_orchestrator.workflows import RootOrchestrator
+from tests.examples import workers
 
 DOCUMENTS = ROOT / "tests" / "data" / "documents"
 
@@ -52,49 +47,22 @@ def threads() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 async def documents_worker(
-    client: Client,
-    index_file: Path,
-    threads: ThreadPoolExecutor,
+    client: Client, index_file: Path, threads: ThreadPoolExecutor
 ) -> AsyncIterator[Worker]:
     """The worker of document-processing."""
-    async with Worker(
-        client,
-        task_queue="document-processing",
-        workflows=[ProcessDocument],
-        activities=[
-            document_activities.read_document,
-            document_activities.index_document,
-            document_activities.describe_document,
-            document_activities.write_summary,
-            document_activities.search_passages,
-        ],
-        activity_executor=threads,
-    ) as worker:
+    async with workers.documents_worker(client, threads) as worker:
         yield worker
 
 
 @pytest.fixture
 async def chat_worker(client: Client) -> AsyncIterator[Worker]:
     """The worker of chat-session."""
-    async with Worker(
-        client,
-        task_queue="chat-session",
-        workflows=[ChatSession],
-        activities=[chat_activities.find_reply],
-    ) as worker:
+    async with workers.chat_worker(client) as worker:
         yield worker
 
 
 @pytest.fixture
 async def orchestrator_worker(client: Client) -> AsyncIterator[Worker]:
     """The worker of root-orchestrator."""
-    async with Worker(
-        client,
-        task_queue="root-orchestrator",
-        workflows=[RootOrchestrator],
-        activities=[
-            orchestrator_activities.send_chat_message,
-            orchestrator_activities.result_of,
-        ],
-    ) as worker:
+    async with workers.orchestrator_worker(client) as worker:
         yield worker

@@ -249,7 +249,8 @@ async def test_passages_are_searched_by_the_words_that_matter(
             start_to_close_timeout=timedelta(seconds=30),
             result_type=list[Passage],
         )
-        return await handle.result()
+        found: list[Passage] = await handle.result()
+        return found
 
     (best, *_) = await search("How much honey does a colony need in winter?")
     assert (best.name, "twenty kilograms" in best.text) == ("bees.docx", True)
