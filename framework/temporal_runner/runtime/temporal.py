@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,9 @@ log = logging.getLogger("temporal_runner.temporal")
 
 _PROBE_EVERY = 1.0
 """Seconds between two health checks of a connection that is up; one cheap call each."""
+_SHORT_OUTAGE = 1.0
+"""Seconds of an outage after which a connection comes back with a new client. What a client waits
+for grows with the outage: its workers' polls wait for up to 10 s before they try again."""
 
 
 class TemporalConnection:
@@ -54,7 +58,9 @@ class TemporalConnection:
         self.error = "not connected yet"
         self.restart = plan.retry
         self._client: Client | None = None
+        self._lost_at = 0.0
         self._available = asyncio.Event()
+        self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
 
     def describe(self) -> str:
@@ -68,13 +74,17 @@ class TemporalConnection:
 
     @property
     def client(self) -> Client:
-        """The client; only after `wait_available` returned once."""
+        """The client; only after `wait_available` returned once. After an outage it is another."""
         assert self._client is not None
         return self._client
 
     async def wait_available(self) -> None:
         """Return as soon as Temporal can be used."""
         await self._available.wait()
+
+    async def wait_changed(self) -> None:
+        """Return when it is lost, or back."""
+        await self._changed.wait()
 
     async def new_client(self) -> Client:
         """A client of its own, for a worker that lost trust in the shared one."""
@@ -109,6 +119,11 @@ class TemporalConnection:
         finally:
             self._available.clear()
 
+    @property
+    def _alone(self) -> bool:
+        """It need not spare the server: not one of a fleet that all come back at once."""
+        return self.restart.wake_on_port
+
     async def _connect(self) -> Client:
         try:
             return await self.target.connect()
@@ -118,16 +133,22 @@ class TemporalConnection:
 
     def _up(self, connector: Connector) -> None:
         log.info("connected to %s", self.target)
-        # The same client recovers by itself, and so soon that waiting for it longer than a
-        # second between two looks would be most of an outage's end. A fleet keeps its own delays.
-        alone = self.restart.wake_on_port
-        connector.use(_each_second(self.restart) if alone else self.restart.without_limits())
+        # A server is back so soon that waiting for it longer than a second between two looks would
+        # be most of an outage's end. A fleet keeps its own delays.
+        connector.use(_each_second(self.restart) if self._alone else self.restart.without_limits())
         self.error = ""
         self._available.set()
+        self._tell()
 
     def _down(self) -> None:
         log.warning("lost %s: %s", self.target, self.error)
+        self._lost_at = time.monotonic()
         self._available.clear()
+        self._tell()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _until_it_fails(self) -> None:
         while True:
@@ -143,7 +164,10 @@ class TemporalConnection:
 
     async def _recover(self) -> None:
         try:
-            await check_usable(self.client)
+            if self._alone and time.monotonic() - self._lost_at > _SHORT_OUTAGE:
+                self._client = await self.target.connect()
+            else:
+                await check_usable(self.client)
         except Exception as error:
             self.error = _short(error)
             # A connection that worked is not given up: what it says may be a passing state of a
