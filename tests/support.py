@@ -169,7 +169,11 @@ class RunnerProcess:
     """`runner …` as a process of its own, its output collected as it comes."""
 
     def __init__(
-        self, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        own_group: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
             [str(BIN / "runner"), *map(str, arguments)],
@@ -179,6 +183,7 @@ class RunnerProcess:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd or ROOT,
+            start_new_session=own_group,
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -140,6 +140,7 @@ def test_every_option_is_tried(plan_of: MakePlan) -> None:
     assert missing == {
         "task_queue",
         "connection",
+        "processes",
         "tuner",
         "deployment",
         "sandbox",

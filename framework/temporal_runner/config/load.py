@@ -55,6 +55,15 @@ class LoadedConfig:
             spot = node.key or node.spot if at_key else node.spot
             self.problems.append(Problem(spot, dotted(loc), message, **how))
 
+    def of_worker(self, name: str) -> LoadedConfig:
+        """What one worker needs of it, to be run once and alone."""
+        worker = self.settings.workers[name].model_copy(update={"processes": 1})
+        alone = {"workers": {name: worker}, "listeners": {}, "admin": None}
+        settings = self.settings.model_copy(update=alone)
+        assert isinstance(self.tree.value, dict)
+        sections = {key: node for key, node in self.tree.value.items() if key not in alone}
+        return LoadedConfig(self.file, Node(sections, self.tree.spot), settings)
+
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> LoadedConfig:
     """Read a config file, with no network and no import.
