@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import threading
 import time
@@ -14,6 +13,8 @@ from itertools import count, islice
 
 import httpx
 
+_FIRST_WAIT = 0.25
+"""Seconds to the second try where there was no answer; it doubles with each."""
 _LONGEST_WAIT = 2.0
 """Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but
 a test cannot wait for as long as a sender can."""
@@ -129,12 +130,12 @@ class Sender:
     async def _send(self, http: httpx.AsyncClient, number: int) -> None:
         event = f"{self._name}-{number:05}"
         content = {"key": event, **self._data(number)}
-        while not self._given_up.is_set():
+        for tries in count():
             wait = await self._post(http, event, content)
-            if wait is None or self._tries_once(number):
+            if wait is None or self._tries_once(number) or self._given_up.is_set():
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.sleep(min(wait, _LONGEST_WAIT) * random.uniform(0.25, 1))
+            longest = min(wait * 2**tries, _LONGEST_WAIT)
+            await asyncio.sleep(longest * random.uniform(0.5, 1))
 
     async def _post(
         self, http: httpx.AsyncClient, event: str, content: Mapping[str, object]
@@ -146,7 +147,7 @@ class Sender:
             answer = await http.post(self._url, json=content, headers=headers)
         except httpx.HTTPError:
             self.answers[event].append(Answer(0, time.time(), time.monotonic() - began))
-            return 0.5
+            return _FIRST_WAIT
         took = time.monotonic() - began
         self.answers[event].append(Answer(answer.status_code, time.time(), took))
         if answer.status_code in (429, 503):

@@ -8,11 +8,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import cycle
 
-from tests.faults.proxy import GOOD, Network, Proxy
+from tests.faults.proxy import Network, Proxy
 from tests.faults.scale import SEED
 from tests.faults.system import System
-from tests.support import wait_until
 
 NETWORKS: Mapping[str, Network] = {
     "refuses": Network(refuses=True),
@@ -24,6 +24,8 @@ NETWORKS: Mapping[str, Network] = {
 """Beside these, all connections are reset: `RESET`."""
 RESET = "resets"
 
+Say = Callable[[str], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -31,30 +33,35 @@ class Fault:
 
     Attributes:
         times: How often.
-        happen: Does it once, and mends it; is given what draws its details, and tells its name.
+        name: What it is called in the ledger.
+        times: How often.
+        happen: Does it once, and mends it; is given what draws its details, and tells them.
     """
 
+    name: str
     times: int
     happen: Callable[[random.Random], Awaitable[str]]
 
 
 class Storm:
-    """Several faults at the same time, each at its own moments.
+    """Several faults at the same time, each at its own moments: one in each equal part of it.
 
     Attributes:
         counts: How often each happened so far.
     """
 
-    def __init__(self, lasting: float, *faults: Fault) -> None:
+    def __init__(self, lasting: float, say: Say, *faults: Fault) -> None:
         """Let nothing happen yet.
 
         Args:
-            lasting: Seconds, over which the moments are spread. It takes longer where a fault's
-                next moment comes before it was mended: each happens as often as it is to.
+            lasting: Seconds. It takes longer where a fault's next moment comes before it was
+                mended: each happens as often as it is to.
+            say: Shows what happens.
             faults: What happens.
         """
         self.counts: Counter[str] = Counter()
         self._lasting = lasting
+        self._say = say
         self._faults = faults
 
     async def blow(self) -> None:
@@ -66,10 +73,15 @@ class Storm:
                 faults.create_task(self._repeat(fault, draws, began))
 
     async def _repeat(self, fault: Fault, draws: random.Random, began: float) -> None:
-        moments = sorted(draws.uniform(0.0, self._lasting) for _ in range(fault.times))
-        for moment in moments:
-            await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
-            self.counts[await fault.happen(draws)] += 1
+        part = self._lasting / max(1, fault.times)
+        for number in range(fault.times):
+            moment = began + draws.uniform(number, number + 1) * part
+            await asyncio.sleep(max(0.0, moment - time.monotonic()))
+            at = time.monotonic() - began
+            details = await fault.happen(draws)
+            self.counts[fault.name] += 1
+            until = time.monotonic() - began
+            self._say(f"{at:6.1f} s to {until:6.1f} s: {fault.name} {details}")
 
 
 def server_killed(system: System, times: int, *, away: tuple[float, float]) -> Fault:
@@ -79,9 +91,9 @@ def server_killed(system: System, times: int, *, away: tuple[float, float]) -> F
         system.kill_server()
         await asyncio.sleep(draws.uniform(*away))
         await asyncio.to_thread(system.start_server)
-        return "Temporal killed"
+        return ""
 
-    return Fault(times, happen)
+    return Fault("Temporal killed", times, happen)
 
 
 def runner_killed(system: System, times: int, *, away: tuple[float, float]) -> Fault:
@@ -93,27 +105,27 @@ def runner_killed(system: System, times: int, *, away: tuple[float, float]) -> F
         await asyncio.to_thread(system.kill_runner)
         await asyncio.sleep(draws.uniform(*away))
         system.start_runner()
-        return "runner killed"
+        return ""
 
-    return Fault(times, happen)
+    return Fault("runner killed", times, happen)
 
 
-def network_fails(proxy: Proxy, times: int, *, lasting: tuple[float, float]) -> Fault:
-    """One of `NETWORKS` for some seconds, or a reset of all connections."""
+def network_fails(
+    proxy: Proxy, times: int, *, lasting: tuple[float, float], name: str = "network"
+) -> Fault:
+    """One of `NETWORKS` after the other for some seconds each, or a reset of all connections."""
+    kinds = [*NETWORKS, RESET]
+    random.Random(SEED).shuffle(kinds)
+    turn = cycle(kinds)
 
     async def happen(draws: random.Random) -> str:
-        kind = draws.choice([*NETWORKS, RESET])
+        kind = next(turn)
         if kind == RESET:
-            proxy.reset()
+            await asyncio.to_thread(proxy.reset)
         else:
-            proxy.behave(NETWORKS[kind])
+            await asyncio.to_thread(proxy.behave, NETWORKS[kind])
             await asyncio.sleep(draws.uniform(*lasting))
-            proxy.behave(GOOD)
-        return f"network {kind}"
+            await asyncio.to_thread(proxy.behave)
+        return kind
 
-    return Fault(times, happen)
-
-
-async def calm(system: System) -> None:
-    """All is mended: wait until the runner is ready, and its inboxes are empty."""
-    await asyncio.to_thread(system.wait_ready)
+    return Fault(f"{name} failed", times, happen)

@@ -13,7 +13,7 @@ import pytest
 from tests.faults.ledger import Ledger, dead_letters_in, runs_of, told
 from tests.faults.scale import scaled
 from tests.faults.sender import Sender
-from tests.faults.storm import Storm, network_fails, runner_killed, server_killed
+from tests.faults.storm import Say, Storm, network_fails, runner_killed, server_killed
 from tests.faults.system import System, webhook
 from tests.support import wait_until
 
@@ -31,7 +31,9 @@ Figure = Callable[[str, object], None]
 
 
 @pytest.mark.timeout(120 + LASTING * 1.5)
-async def test_a_storm_loses_no_webhook_and_doubles_none(tmp_path: Path, figure: Figure) -> None:
+async def test_a_storm_loses_no_webhook_and_doubles_none(
+    tmp_path: Path, figure: Figure, say: Say
+) -> None:
     """With an inbox, without one, and signals; one sender in ten gives up after one try.
 
     What got a 2xx has its workflow, or was told to its account, once. With an inbox all that was
@@ -53,6 +55,7 @@ async def test_a_storm_loses_no_webhook_and_doubles_none(tmp_path: Path, figure:
         system.wait_ready()
         storm = Storm(
             LASTING,
+            say,
             server_killed(system, scaled(2, 22), away=scaled((0.2, 2.0), (0.2, 10.0))),
             runner_killed(system, scaled(2, 12), away=scaled((0.0, 1.0), (0.0, 4.0))),
             network_fails(system.proxy, scaled(4, 40), lasting=scaled((0.5, 1.0), (0.5, 8.0))),
