@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 
 from temporal_runner.plugin import (
     Accepted,
     Deliver,
     Delivery,
-    Event,
     EventSourceKind,
     hookimpl,
 )
@@ -23,13 +23,13 @@ from temporal_runner_webhook.source import WebhookSource
 class HastySource(WebhookSource):
     """Acknowledges first; then it hands the event over."""
 
-    _later: set[asyncio.Task[None]]
+    _later: set[asyncio.Future[None]]
 
     async def serve(self, deliver: Deliver) -> None:
         self._later = set()
 
         async def deliver_later(delivery: Delivery) -> None:
-            task = asyncio.create_task(deliver(Unheard(delivery.event)))
+            task = asyncio.ensure_future(deliver(Unheard(delivery.event)))
             self._later.add(task)
             task.add_done_callback(self._later.discard)
             await delivery.ack(Accepted(action="start"))
@@ -43,8 +43,7 @@ class ForgetfulSource(WebhookSource):
     async def serve(self, deliver: Deliver) -> None:
         async def deliver_twice(delivery: Delivery) -> None:
             event = delivery.event
-            again = Event(f"{event.id}-again", event.source, event.type, data=event.data)
-            await deliver(Unheard(again))
+            await deliver(Unheard(replace(event, id=f"{event.id}-again")))
             await deliver(delivery)
 
         await super().serve(deliver_twice)
@@ -66,5 +65,6 @@ class Unheard(Delivery):
 @hookimpl
 def runner_event_sources() -> Iterable[EventSourceKind]:
     """Both."""
-    for name, source in (("hasty", HastySource), ("forgetful", ForgetfulSource)):
-        yield EventSourceKind(name, f"a {name} webhook", WebhookOptions, source)
+    for name in ("hasty", "forgetful"):
+        build = f"tests.faults.careless:{name.capitalize()}Source"
+        yield EventSourceKind(name, f"a {name} webhook", WebhookOptions, build)

@@ -6,6 +6,7 @@ of) and that of the workflows' side effects; what was acknowledged is the sender
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -13,9 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.storage.dead_letters import DeadLetters
 from tests.faults.scale import SEED
+from tests.faults.sender import Sender
+from tests.faults.system import System
 from tests.support import eventually
 
 LEDGER = "ledger"
@@ -89,10 +93,8 @@ class Ledger:
     def balance(self) -> None:
         """Fail unless nothing is lost and nothing doubled."""
         assert not self.lost, f"{self.what}: lost {len(self.lost)}: {sorted(self.lost)[:10]}"
-        assert not self.duplicates, (
-            f"{self.what}: doubled {len(self.duplicates)}:"
-            f" {[(event, self.done.get(event), self.notes.get(event)) for event in sorted(self.duplicates)[:10]]}"
-        )
+        twice = [(one, self.done.get(one), self.notes.get(one)) for one in sorted(self.duplicates)]
+        assert not twice, f"{self.what}: doubled {len(twice)}: {twice[:10]}"
         unknown = self.done.keys() - set(self.sent)
         assert not unknown, f"{self.what}: nobody sent {sorted(unknown)[:10]}"
 
@@ -117,17 +119,53 @@ def _line(cells: Mapping[str, object], last: str) -> str:
 # What Temporal and the runner's disk say. ---------------------------------------------------------
 
 
+async def ledger_of(
+    system: System,
+    sender: Sender,
+    *,
+    what: str,
+    listener: str,
+    seconds: float = 0.0,
+    faults: Mapping[str, int] | None = None,
+    within: float = 60.0,
+) -> Ledger:
+    """The account of a sender's events, each of which starts a workflow of its own name.
+
+    Args:
+        system: Where they went.
+        sender: Who sent them.
+        what: Which events, for the table.
+        listener: Who received them; their names begin with its.
+        seconds: For how long.
+        faults: What happened meanwhile.
+        within: For how long Temporal's list of them is waited for, in seconds.
+    """
+    client = await system.client()
+    acknowledged = sender.acknowledged
+    notes = system.notes().items()
+    return Ledger(
+        what,
+        seconds,
+        sender.sent,
+        acknowledged,
+        await runs_of(client, f"{listener}-", acknowledged, within=within),
+        {event: runs for event, runs in notes if event.startswith(f"{listener}-")},
+        await dead_letters_in(system.folder / "dead-letters.db", listener),
+        faults or {},
+    )
+
+
 async def runs_of(
     client: Client, prefix: str, expected: Collection[str], *, within: float = 60.0
 ) -> dict[str, list[str]]:
-    """The runs of all workflows whose ID begins so, by the rest of their ID.
+    """The runs of all workflows whose ID begins so, by their ID.
 
     Args:
         client: Of the server.
         prefix: What the IDs begin with.
-        expected: The events that ought to have one. The list lags behind the workflows, more so
-            on a server that was just killed: it is waited for, and Temporal is asked for each
-            that is not listed in the end.
+        expected: Those that ought to be there. The list lags behind the workflows, more so on a
+            server that was just killed: it is waited for, and Temporal is asked for each that is
+            not listed in the end.
         within: For how long it is waited for, in seconds.
     """
     query = f"WorkflowId STARTS_WITH '{prefix}'"
@@ -135,22 +173,18 @@ async def runs_of(
     async def listed() -> bool:
         return (await client.count_workflows(query)).count >= len(expected)
 
-    try:
+    with contextlib.suppress(AssertionError):
         await eventually(listed, within=within)
-    except AssertionError:
-        print(f"{prefix}: fewer than {len(expected)} workflows are listed")
     runs: dict[str, set[str]] = {}
     async for one in client.list_workflows(query, page_size=1000):
-        runs.setdefault(one.id.removeprefix(prefix), set()).add(one.run_id)
-    for event in set(expected) - runs.keys():
-        if run := await _described(client, prefix + event):
-            runs[event] = {run}
-    return {event: sorted(ids) for event, ids in runs.items()}
+        runs.setdefault(one.id, set()).add(one.run_id)
+    for workflow_id in set(expected) - runs.keys():
+        if run := await _described(client, workflow_id):
+            runs[workflow_id] = {run}
+    return {workflow_id: sorted(ids) for workflow_id, ids in runs.items()}
 
 
 async def _described(client: Client, workflow_id: str) -> str | None:
-    from temporalio.service import RPCError, RPCStatusCode
-
     try:
         return (await client.get_workflow_handle(workflow_id).describe()).run_id
     except RPCError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.ledger import Ledger, dead_letters_in, runs_of, told
+from tests.faults.ledger import Ledger, ledger_of, told
 from tests.faults.scale import scaled
 from tests.faults.sender import Sender
 from tests.faults.storm import Say, Storm, network_fails, runner_killed, server_killed
@@ -21,7 +21,6 @@ LASTING = scaled(12.0, 600.0)
 EVENTS = scaled(240, 10_000)
 SIGNALS = scaled(60, 3_000)
 ACCOUNTS = scaled(5, 20)
-NOTED = '{{start: Noted, id: "{id}${{{{ event.id }}}}", args: ["${{{{ event.id }}}}"]}}'
 ADD = (
     "{signal_with_start: add, workflow: Account,"
     ' id: "account-${{ event.data.account }}", args: ["${{ event.id }}"]}'
@@ -42,13 +41,8 @@ async def test_a_storm_loses_no_webhook_and_doubles_none(
     """
     with System(tmp_path) as system:
         system.configure(
-            webhook(
-                "kept",
-                system.port,
-                inbox=f'{{path: "{tmp_path}/inbox.db"}}',
-                route=NOTED.format(id="kept-"),
-            ),
-            webhook("direct", system.port, route=NOTED.format(id="direct-")),
+            webhook("kept", system.port, inbox=f'{{path: "{tmp_path}/inbox.db"}}'),
+            webhook("direct", system.port),
             webhook("signals", system.port, route=ADD),
         )
         system.start_runner()
@@ -87,38 +81,25 @@ async def test_a_storm_loses_no_webhook_and_doubles_none(
         await asyncio.to_thread(
             wait_until, lambda: system.status("kept")["inbox"]["events"] == 0, what="the inbox"
         )
-        client = await system.client()
         ledgers = [
-            Ledger(
-                f"webhook, {way}",
-                took,
-                sender.sent,
-                sender.acknowledged,
-                await runs_of(client, f"{name}-", sender.acknowledged),
-                {
-                    event: runs
-                    for event, runs in system.notes().items()
-                    if event.startswith(f"{name}-")
-                },
-                await dead_letters_in(tmp_path / "dead-letters.db", name),
-                storm.counts,
+            await ledger_of(
+                system, sender, what=what, listener=name, seconds=took, faults=storm.counts
             )
-            for name, way, sender in (("kept", "inbox", kept), ("direct", "no inbox", direct))
+            for name, what, sender in (
+                ("kept", "webhook with an inbox", kept),
+                ("direct", "webhook without one", direct),
+            )
         ]
+        client = await system.client()
+        accounts = [f"account-{number}" for number in range(ACCOUNTS)]
+        events = {one: await client.get_workflow_handle(one).query("events") for one in accounts}
         ledgers.append(
             Ledger(
-                "webhook, signals",
+                "webhook to signals",
                 took,
                 signals.sent,
                 signals.acknowledged,
-                told(
-                    {
-                        f"account-{number}": await client.get_workflow_handle(
-                            f"account-{number}"
-                        ).query("events")
-                        for number in range(ACCOUNTS)
-                    }
-                ),
+                told(events),
                 faults=storm.counts,
             )
         )
