@@ -140,6 +140,11 @@ class TemporalServer:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, serving()).result()
 
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing, until it is killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
         assert self._process is not None
