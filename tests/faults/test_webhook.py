@@ -110,3 +110,5 @@ async def test_a_storm_loses_no_webhook_and_doubles_none(
         figure(f"{ledger.what}: answers", dict(sender.statuses))
     for ledger in ledgers:
         ledger.balance()
+    for sender in (kept, direct, signals):
+        assert set(sender.statuses) <= {0, 200, 202, 503}, sender.statuses
