@@ -17,6 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.storage.dead_letters import DeadLetters
+from tests.faults.feeder import Feeder
 from tests.faults.scale import SEED
 from tests.faults.sender import Sender
 from tests.faults.system import System
@@ -121,12 +122,13 @@ def _line(cells: Mapping[str, object], last: str) -> str:
 
 async def ledger_of(
     system: System,
-    sender: Sender,
+    sender: Sender | Feeder,
     *,
     what: str,
     listener: str,
     seconds: float = 0.0,
     faults: Mapping[str, int] | None = None,
+    dead_letters: Collection[str] = (),
     within: float = 60.0,
 ) -> Ledger:
     """The account of a sender's events, each of which starts a workflow of its own name.
@@ -138,19 +140,21 @@ async def ledger_of(
         listener: Who received them; their names begin with its.
         seconds: For how long.
         faults: What happened meanwhile.
+        dead_letters: The events that the source keeps; those of the runner's own store are added.
         within: For how long Temporal's list of them is waited for, in seconds.
     """
     client = await system.client()
     acknowledged = sender.acknowledged
+    kept = await dead_letters_in(system.folder / "dead-letters.db", listener)
     notes = system.notes().items()
     return Ledger(
         what,
         seconds,
         sender.sent,
         acknowledged,
-        await runs_of(client, f"{listener}-", acknowledged, within=within),
+        await runs_of(client, f"{listener}-", acknowledged - set(dead_letters), within=within),
         {event: runs for event, runs in notes if event.startswith(f"{listener}-")},
-        await dead_letters_in(system.folder / "dead-letters.db", listener),
+        {*kept, *dead_letters},
         faults or {},
     )
 
