@@ -140,7 +140,12 @@ class System:
             admin=self._admin,
         )
         self._config.write_text(text, encoding="utf-8")
-        self._environment = {"FAULTS_NOTES": str(self._notes), **(env or {})}
+        self._environment = {
+            "FAULTS_NOTES": str(self._notes),
+            # It comes back as soon as an installed one does: with its modules compiled.
+            "PYTHONDONTWRITEBYTECODE": "",
+            **(env or {}),
+        }
 
     # The runner.
 

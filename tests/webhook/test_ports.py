@@ -67,6 +67,20 @@ async def test_one_of_two_listeners_stops_and_starts() -> None:
             assert (await first.post({})).status_code == 202
 
 
+async def test_a_listener_that_is_still_to_come() -> None:
+    """Its sender is asked to come again, and not told that there is no such path."""
+    port = free_port()
+    server = HttpServer(_hello, host="127.0.0.1", port=port, path="/b")
+    async with listening(port=port, path="/a") as first:
+        url = f"http://127.0.0.1:{port}"
+        coming = await first.http.post(f"{url}/b", json={})
+        check_problem(coming, 503, "not ready")
+        assert "retry-after" in coming.headers
+        await server.start()
+        assert (await first.http.post(f"{url}/b", json={})).status_code == 200
+        await server.stop()
+
+
 async def test_the_one_that_opened_the_port_stops_first() -> None:
     """The port stays open for the one that joined, and closes with the last."""
     port = free_port()
