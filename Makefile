@@ -59,9 +59,10 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
   --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%)
 
 pin: | $(UV)  ## renew constraints.txt from the pyproject files, and what the image takes of it
-	$(COMPILE) --upgrade --all-extras --group dev --group bench --output-file constraints.txt \
+	$(COMPILE) --upgrade --all-extras --group dev --group bench --group examples \
+	  --output-file constraints.txt \
 	  pyproject.toml plugins/*/pyproject.toml
-	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) \
+	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) --group examples \
 	  --output-file deploy/image/requirements.txt pyproject.toml plugins/*/pyproject.toml
 	echo hatchling | $(COMPILE) --constraint constraints.txt \
 	  --output-file deploy/image/build-requirements.txt -
