@@ -143,7 +143,10 @@ JSON = [
 _RECORD = (
     b'{"eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"},'
 )
-_DETAIL = b'{"bucket": {"name": "b"}, "reason": [], "deletion-type": {}, "object": {"size": false, "key": '
+_DETAIL = (
+    b'{"bucket": {"name": "b"}, "reason": [], "deletion-type": {},'
+    b' "object": {"size": false, "key": '
+)
 S3 = [
     *JSON,
     *_saved("s3"),
