@@ -23,7 +23,7 @@ from benchmarks.processes import free_port, output_of
 from benchmarks.suite.engine import worker_of
 from benchmarks.suite.webhook import runner
 
-_AMOUNT = 150
+_AMOUNT = 100
 _runs = count()
 _BOTH = ("workflow_task_poller_behavior", "activity_task_poller_behavior")
 
@@ -130,7 +130,7 @@ def main(word: str = "") -> None:
     for name, prepare in rows.items():
         if word not in name:
             continue
-        result = run(Benchmark(name, "", prepare, ()), Effort(7, 3.0, False))
+        result = run(Benchmark(name, "", prepare, ()), Effort(5, 3.0, False))
         rates = result.ratios("completed/s")
         cpu = result.ratios("CPU ms each")
         print(

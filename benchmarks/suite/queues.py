@@ -145,11 +145,13 @@ BENCHMARKS = (
         "SQS by moto: a loop that only receives and deletes, a listener that starts workflows",
         of_emulator(emulators.moto, "s3"),
         (Bar("messages/s", least=0.85),),
+        in_short=False,
     ),
     Benchmark(
         "azure-azurite",
         "Azurite: a loop that only receives and deletes, a listener that starts workflows",
         of_emulator(emulators.azurite, "azure"),
         (Bar("messages/s", least=0.85),),
+        in_short=False,
     ),
 )
