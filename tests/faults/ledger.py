@@ -145,7 +145,7 @@ async def ledger_of(
     """
     client = await system.client()
     acknowledged = sender.acknowledged
-    kept = await dead_letters_in(system.folder / "dead-letters.db", listener)
+    kept = await dead_letters_in(system.dead_letters, listener)
     notes = system.notes().items()
     return Ledger(
         what,

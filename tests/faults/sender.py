@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -102,10 +102,14 @@ class Sender:
     @property
     def acknowledged(self) -> set[str]:
         """Those that got a 2xx."""
+        return self.answered(range(200, 300))
+
+    def answered(self, statuses: Container[int]) -> set[str]:
+        """The events that were answered so at least once."""
         return {
             event
             for event, answers in list(self.answers.items())
-            if any(200 <= answer.status < 300 for answer in list(answers))
+            if any(answer.status in statuses for answer in list(answers))
         }
 
     @property

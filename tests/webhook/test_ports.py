@@ -268,6 +268,27 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
     return came
 
 
+async def test_requests_sent_ahead_of_their_answers() -> None:
+    """Some are answered in their order; thousands, which would take memory, end the connection."""
+    request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    started = 0
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal started
+        started += 1
+        await asyncio.sleep(0.001)
+        await _hello(scope, receive, send)
+
+    async with _serving(slow, keep_alive=0.2) as server:
+        few = b"".join(request % number for number in range(40))
+        assert (await _until_closed(server, few)).count(b"hello") == 40
+        assert started == 40
+        many = b"".join(request % number for number in range(5000))
+        came = await _until_closed(server, many)
+        assert b"429 Too Many Requests" in came
+        assert started < 100
+
+
 async def test_connection_that_sends_nothing() -> None:
     """A connection on which nothing is sent is closed after header_timeout."""
     async with _serving(header_timeout=0.2) as server:
