@@ -12,6 +12,7 @@ from temporal_runner.config.load import load
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.retry import Connector
 from temporal_runner.runtime.target import make_target
+from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.wait")
 
@@ -21,7 +22,7 @@ async def wait_for_temporal(
     *,
     address: str | None,
     namespace: str | None,
-    timeout: float,
+    timeout: float | None,
     once: bool,
 ) -> None:
     """Wait for every connection of a config, or for the one that the arguments name.
@@ -30,7 +31,7 @@ async def wait_for_temporal(
         config: A config file; None means what the environment says.
         address: Instead of the default connection's.
         namespace: Instead of the default connection's.
-        timeout: Seconds to wait.
+        timeout: Seconds to wait; None is without an end.
         once: Make one attempt, within the same time.
 
     Raises:
@@ -39,16 +40,18 @@ async def wait_for_temporal(
         GaveUp: The time is over, or the one attempt failed.
     """
     plans = connection_plans(load(config) if config else None, Catalog.installed())
-    until = time.monotonic() + timeout
+    until = None if timeout is None else time.monotonic() + timeout
     for plan in plans:
-        left = max(0.0, until - time.monotonic())
+        left = None if until is None else max(0.0, until - time.monotonic())
         await _wait(_changed(plan, address, namespace), left, once)
 
 
-async def _wait(plan: ConnectionPlan, timeout: float, once: bool) -> None:
+async def _wait(plan: ConnectionPlan, timeout: float | None, once: bool) -> None:
     target = make_target(plan)
     options = replace(plan.retry, max_attempts=1 if once else None, timeout=timeout)
-    connector = Connector(str(target), options, classify=target.classify, log=log)
+    connector = Connector(
+        str(target), options, classify=target.classify, log=log, look=look_at(target.address)
+    )
     await connector.call(target.connect)
     log.info("%s is ready", target)
 
