@@ -317,7 +317,7 @@ def _connect_arguments(address: str | None, namespace: str | None) -> dict[str, 
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"Temporal's client configuration: {error}") from error
     found = {key: value for key, value in profile.items() if value is not None}
-    target = address or found.get("target_host") or "localhost:7233"
+    target = str(address or found.get("target_host") or "localhost:7233")
     if not re.fullmatch(r"[^\s/]+:\d+", target):  # without a port the SDK would dial port 80
         raise ValueError(f"the address {target!r} is not host:port, such as temporal:7233")
     return {
