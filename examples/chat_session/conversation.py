@@ -40,6 +40,12 @@ class Turn:
     message: str
     reply: Reply
 
+    @property
+    def size(self) -> int:
+        """About how many characters it takes to hand it on."""
+        passages = sum(len(passage.text) + 200 for passage in self.reply.passages)
+        return 200 + len(self.message) + len(self.reply.text) + passages
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:

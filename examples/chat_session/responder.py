@@ -23,6 +23,8 @@ _SYSTEM = (
 _TIMEOUT = 60.0
 _MOST_SENTENCES = 2
 _TURNS_TOLD = 10
+_LONGEST_REPLY = 20_000
+"""Characters."""
 
 
 class EndpointRefuses(Exception):
@@ -90,7 +92,7 @@ class Endpoint:
             text = answer.json()["choices"][0]["message"]["content"]
         except (httpx.HTTPStatusError, ValueError, LookupError, TypeError) as error:
             raise EndpointRefuses(f"the endpoint answers {answer.status_code}: {error}") from error
-        return Reply(text=str(text), passages=question.passages, model=self.model)
+        return Reply(text=str(text)[:_LONGEST_REPLY], passages=question.passages, model=self.model)
 
 
 def quote(question: Question) -> Reply:
@@ -104,7 +106,11 @@ def quote(question: Question) -> Reply:
 
 def _sentences_about(message: str, text: str) -> list[str]:
     wanted = {_stem(word) for word in _words(message)}
-    sentences = re.split(r"(?<=[.!?])\s+", " ".join(text.split()))
+    sentences = [
+        sentence
+        for paragraph in re.split(r"\n\s*\n", text)
+        for sentence in re.split(r"(?<=[.!?])\s+", " ".join(paragraph.split()))
+    ]
 
     def fit(place: int) -> int:
         return len(wanted & {_stem(word) for word in _words(sentences[place])})

@@ -23,7 +23,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from document_processing.documents import Passage
 
-_TURNS_KEPT = 200
+_MOST_KEPT = 200_000
+"""Characters of turns that are carried from one run to the next."""
 
 
 @workflow.defn
@@ -47,7 +48,7 @@ class ChatSession:
         reason = await self._until_it_ends()
         await workflow.wait_condition(workflow.all_handlers_finished)
         if reason is None:
-            kept = self._turns[-_TURNS_KEPT:]
+            kept = _newest(self._turns)
             left_out = self._left_out + len(self._turns) - len(kept)
             workflow.continue_as_new(replace(self._session, turns=kept, left_out=left_out))
         return Closing(reason=reason, turns=self._left_out + len(self._turns))
@@ -126,3 +127,14 @@ class ChatSession:
     def end(self) -> None:
         """End the session, once what was asked is answered."""
         self._ended = True
+
+
+def _newest(turns: list[Turn]) -> list[Turn]:
+    """As many turns, from the end, as may be carried on."""
+    room, kept = _MOST_KEPT, 0
+    for turn in reversed(turns):
+        room -= turn.size
+        if room < 0:
+            break
+        kept += 1
+    return turns[len(turns) - kept :]

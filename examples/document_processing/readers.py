@@ -22,9 +22,9 @@ import charset_normalizer
 import inscriptis  # type: ignore[import-untyped]
 import mammoth  # type: ignore[import-untyped]
 import puremagic
+import pypdfium2
 from lxml import html  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
-from pypdf import PdfReader
 
 from document_processing.extract import Extracted
 
@@ -137,12 +137,17 @@ def _decoded(file: Path) -> str | None:
 
 
 def _pdf(file: Path) -> Extracted:
-    reader = PdfReader(file)
-    # Many are encrypted with an empty password, to forbid printing or copying.
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise Unreadable("encrypted", "it is a PDF that needs a password")
-    texts = [page.extract_text() for page in reader.pages]
-    return Extracted(media_type=PDF, text="\n\n".join(texts), pages=len(texts))
+    try:
+        # Many are encrypted with an empty password, to forbid printing or copying: those open.
+        document = pypdfium2.PdfDocument(file)
+    except pypdfium2.PdfiumError as error:
+        if error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD:
+            raise Unreadable("encrypted", "it is a PDF that needs a password") from error
+        raise
+    texts = [page.get_textpage().get_text_bounded() for page in document]
+    # Where a line ends within a word there is this character in place of the hyphen.
+    text = "\n\n".join(texts).replace("\x02", "").replace("\r\n", "\n")
+    return Extracted(media_type=PDF, text=text, pages=len(texts))
 
 
 def _docx(file: Path) -> Extracted:

@@ -15,19 +15,26 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
+from chat_session.conversation import Reply
+
 T = TypeVar("T")
+_MOST_TOLD = 1000
+"""Characters of a reply; all of it stands in the session's history."""
 _BEAT = 5.0
 """Seconds between heartbeats."""
 
 
 @activity.defn
 async def send_chat_message(session: str, text: str, message_id: str) -> dict[str, Any]:
-    """Send a message to a session, which is started where it does not run; returns the reply.
+    """Send a message to a session, which is started where it does not run.
 
     Args:
         session: The session's Workflow ID.
         text: The message.
         message_id: The same for each attempt: the session answers a message once.
+
+    Returns:
+        The reply's text, and the documents that it is from.
     """
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
         "ChatSession",
@@ -40,16 +47,18 @@ async def send_chat_message(session: str, text: str, message_id: str) -> dict[st
         text,
         id=message_id,
         start_workflow_operation=start,
-        result_type=dict[str, Any],
+        result_type=Reply,
     )
     try:
-        return await _beating(update)
+        reply = await _beating(update)
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         # A session that has just ended is followed by a new one.
         ended = isinstance(cause, ApplicationError) and cause.type == "SessionEnded"
         message = f"{cause or error}"
         raise ApplicationError(message, type="NotAnswered", non_retryable=not ended) from error
+    documents = list(dict.fromkeys(passage.document for passage in reply.passages))
+    return {"text": reply.text[:_MOST_TOLD], "documents": documents}
 
 
 @activity.defn

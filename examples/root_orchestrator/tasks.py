@@ -12,6 +12,8 @@ from document_processing.locations import SUMMARY_SUFFIX, name_of, url_of
 _DOCUMENTS = ("ObjectCreated", "Microsoft.Storage.BlobCreated", "document.added")
 _CHATS = ("chat.start", "chat.message", "chat.end")
 _LONGEST_TEXT = 4000
+_TOLD = 200
+"""Characters of a message that the report has; all of it stands in the session's history."""
 
 Kind = Literal["document", "chat.start", "chat.message", "chat.end"]
 Status = Literal["running", "completed", "failed", "ignored"]
@@ -22,7 +24,7 @@ class Task:
     """What an event asks for.
 
     Attributes:
-        key: What tells the event from all others.
+        key: What tells the event from all others: its source and ID.
         type: The event's type.
         kind: What is to be done; None where it is nothing.
         workflow_id: The child's, or the session's.
@@ -39,6 +41,28 @@ class Task:
     text: str | None = None
     reason: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """The key where an ID has to be short."""
+        return _digest(self.key)
+
+    @property
+    def size(self) -> int:
+        """About how many characters it takes to hand it on."""
+        texts = (self.key, self.target, self.text, self.workflow_id)
+        return 200 + sum(len(text or "") for text in texts)
+
+    def begun(self) -> Outcome:
+        """What is to be reported of it now."""
+        return Outcome(
+            key=self.key,
+            type=self.type,
+            subject=self.target or (self.text and self.text[:_TOLD]),
+            workflow_id=self.workflow_id,
+            status="running" if self.kind else "ignored",
+            reason=self.reason,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
@@ -47,10 +71,10 @@ class Outcome:
     Attributes:
         key: What tells the event from all others: its source and ID.
         type: Its type.
-        subject: The document's URL, or the message.
+        subject: The document's URL, or the beginning of the message.
         workflow_id: Who has it; None where nobody does.
         status: How far it is.
-        result: What the child returned: a document's summary, or a message's reply.
+        result: A document's summary, or a message's reply with the documents that it is from.
         reason: Why it failed or was ignored.
     """
 
@@ -110,8 +134,7 @@ def _document(event: Mapping[str, Any], key: str, kind: str) -> Task:
     url = url_of(event)
     if url.endswith(SUMMARY_SUFFIX):
         raise ValueError("it is a summary, which was written for a document")
-    digest = sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    workflow_id = f"document-{name_of(url)[:100]}-{digest}"
+    workflow_id = f"document-{name_of(url)[:100]}-{_digest(key)[:12]}"
     return Task(key=key, type=kind, kind="document", workflow_id=workflow_id, target=url)
 
 
@@ -127,3 +150,7 @@ def _chat(event: Mapping[str, Any], key: str, kind: Any) -> Task:
         if not isinstance(text, str) or not 0 < len(text.strip()) <= len(text) <= _LONGEST_TEXT:
             raise ValueError(f"data.text has to be a text of up to {_LONGEST_TEXT} characters")
     return Task(key=key, type=kind, kind=kind, workflow_id=f"chat-{session}", text=text)
+
+
+def _digest(key: str) -> str:
+    return sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:32]

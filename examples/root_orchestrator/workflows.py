@@ -24,14 +24,14 @@ from temporalio.exceptions import (
 
 with workflow.unsafe.imports_passed_through():
     from root_orchestrator.activities import result_of, send_chat_message
-    from root_orchestrator.tasks import Carried, Outcome, Report, Task, task_of
+    from root_orchestrator.tasks import Carried, Report, Task, task_of
 
-_REMEMBERED = 200
+_REMEMBERED = 100
 """Outcomes that the report has."""
 _AT_A_TIME = 100
 """Documents, or messages, that are under way; more wait."""
-_MOST_CARRIED = 1000
-"""Unfinished events beyond which a run goes on, however long it is."""
+_MOST_CARRIED = 200_000
+"""Characters of unfinished events beyond which a run goes on, however long it is."""
 _LONG: Any = {
     "start_to_close_timeout": timedelta(days=1),
     "heartbeat_timeout": timedelta(seconds=30),
@@ -61,12 +61,7 @@ class RootOrchestrator:
     @workflow.run
     async def run(self, carried: Carried | None = None) -> None:
         """Take events for ever, in runs of a bounded length."""
-        await workflow.wait_condition(
-            lambda: (
-                workflow.info().is_continue_as_new_suggested()
-                and len(self._unfinished) <= _MOST_CARRIED
-            )
-        )
+        await workflow.wait_condition(self._can_hand_over)
         workflow.continue_as_new(
             Carried(
                 unfinished=list(self._unfinished.values()),
@@ -78,6 +73,10 @@ class RootOrchestrator:
                 forgotten=self._forgotten,
             )
         )
+
+    def _can_hand_over(self) -> bool:
+        suggested = workflow.info().is_continue_as_new_suggested()
+        return suggested and sum(t.size for t in self._unfinished.values()) <= _MOST_CARRIED
 
     @workflow.signal
     def take(self, event: dict[str, Any]) -> None:
@@ -93,20 +92,13 @@ class RootOrchestrator:
         return Report(outcomes=list(self._outcomes.values()), forgotten=self._forgotten)
 
     def _begin(self, task: Task) -> None:
-        self._outcomes[task.key] = Outcome(
-            key=task.key,
-            type=task.type,
-            subject=task.target or task.text,
-            workflow_id=task.workflow_id,
-            status="running" if task.kind else "ignored",
-            reason=task.reason,
-        )
-        self._forget_the_oldest()
+        self._outcomes[task.key] = task.begun()
         if task.kind:
             self._unfinished[task.key] = task
             work = asyncio.create_task(self._finish(task))
             self._work.add(work)
             work.add_done_callback(self._work.discard)
+        self._forget_the_oldest()
 
     def _forget_the_oldest(self) -> None:
         done = [key for key in self._outcomes if key not in self._unfinished]
@@ -143,7 +135,7 @@ class RootOrchestrator:
         async with self._turn.setdefault(workflow_id, asyncio.Lock()):
             if task.kind == "chat.message":
                 return await workflow.execute_activity(
-                    send_chat_message, args=[workflow_id, task.text, task.key], **_LONG
+                    send_chat_message, args=[workflow_id, task.text, task.digest], **_LONG
                 )
             if task.kind == "chat.start":
                 await self._start_session(workflow_id)
