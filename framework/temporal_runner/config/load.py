@@ -15,7 +15,7 @@ from temporal_runner.config.check import check
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.positions import Node, compose
 from temporal_runner.config.report import ConfigError, Problem, dotted
-from temporal_runner.config.variables import VariableError, substitute
+from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
 
 _PATH_LISTS = ("plugins", "import_paths")
 _PATH_KEYS = ("from_file", "binary")
@@ -164,7 +164,8 @@ def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem])
         try:
             value, unset = substitute(written, environ)
         except VariableError as error:
-            problems.append(Problem(node.spot, "", str(error)))
+            absent = isinstance(error, MissingVariableError)
+            problems.append(Problem(node.spot, "", str(error), absent=absent))
             node.bad = True
             continue
         for name in unset:
