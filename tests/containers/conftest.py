@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -39,8 +39,7 @@ def make_stack(images: dict[str, str], tmp_path: Path) -> Iterator[MakeStack]:
     with ExitStack() as stacks:
 
         def make(compose: list[str] | None = None) -> Stack:
-            stack = Stack(compose or engine.compose_1(), images, tmp_path)
-            stacks.enter_context(stack)
+            stack = stacks.enter_context(Stack(compose or engine.compose_1(), images, tmp_path))
             stack.start_emulators()
             return stack
 
@@ -55,3 +54,15 @@ def stack(images: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> I
         stack.up()
         stack.wait_health("healthy")
         yield stack
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the containers said belongs to a failure's report."""
+    report = yield
+    if report.failed and call.when != "teardown":
+        for stack in Stack.alive:
+            report.sections += stack.said()
+    return report

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -37,6 +37,8 @@ KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 class Stack:
     """One project: unique in name and ports; gone with all that it has when its block ends."""
+
+    alive: ClassVar[list[Stack]] = []
 
     def __init__(self, compose: list[str], images: dict[str, str], folder: Path) -> None:
         self.project = f"runner-test-{uuid.uuid4().hex[:8]}"
@@ -75,6 +77,7 @@ class Stack:
         self.compose("up", "-d", "--no-build", *(() if dependencies else ("--no-deps",)), *services)
 
     def __enter__(self) -> Stack:
+        self.alive.append(self)
         return self
 
     def __exit__(
@@ -83,9 +86,7 @@ class Stack:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        if error is not None:
-            for service in self.containers():
-                print(f"--- {service}\n{self.log(service)[-3000:]}")
+        self.alive.remove(self)
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", 0)
 
     # Containers.
@@ -119,7 +120,13 @@ class Stack:
 
     def log(self, service: str) -> str:
         """What a container has printed."""
-        return run("docker", "logs", self.container(service)).stderr
+        done = run("docker", "logs", self.container(service))
+        return done.stdout + done.stderr
+
+    def said(self) -> list[tuple[str, str]]:
+        """The end of each container's log, with its state."""
+        states = {name: one["State"]["Status"] for name, one in self.containers().items()}
+        return [(f"{name}: {state}", self.log(name)[-3000:]) for name, state in states.items()]
 
     def wait_health(
         self, status: str, services: Iterable[str] = RUNNERS, *, within: float = 90

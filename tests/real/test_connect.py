@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import sys
 import time
@@ -393,6 +394,15 @@ def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: Tempora
     code, output = run_runner(*ours, "--", "no-such-command")
     assert code == 2
     assert "error: no-such-command: No such file or directory" in output
+
+
+def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:
+    """One container has one kind of log, from before Temporal is there to its end."""
+    config = write_config("log: {format: json}\ntemporal: {address: 127.0.0.1:1}\n")
+    code, output = run_runner("wait", config, "--timeout", "1s")
+    assert code == 1
+    first = json.loads(output.splitlines()[0])
+    assert "attempt 1 failed, transient ConnectionRefused" in first["message"]
 
 
 def test_wait_ends_at_sigterm(start_runner: Callable[..., RunnerProcess]) -> None:

@@ -50,6 +50,8 @@ def wait(
     After -- may stand a command: then this process becomes it.
     """
     from temporal_runner.cli.prepare import set_up_log
+    from temporal_runner.config.load import load
+    from temporal_runner.config.model import LogSettings
     from temporal_runner.errors import UsageError
     from temporal_runner.runtime import loop
     from temporal_runner.runtime.waiting import wait_for_temporal
@@ -59,10 +61,12 @@ def wait(
         seconds = None if timeout == "none" else parse_duration(timeout).total_seconds()
     except ValueError as error:
         raise UsageError(f"--timeout {timeout}: {error}, or none") from None
-    set_up_log("error" if health_check else "info")
+    loaded = load(config) if config else None
+    settings = loaded.settings.log if loaded else LogSettings()
+    set_up_log("error" if health_check else settings.level, settings.format)
     loop.run(
         lambda: wait_for_temporal(
-            config, address=address, namespace=namespace, timeout=seconds, once=health_check
+            loaded, address=address, namespace=namespace, timeout=seconds, once=health_check
         )
     )
     if command := ctx.meta[_COMMAND]:

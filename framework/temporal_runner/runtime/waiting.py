@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from temporal_runner.catalog import Catalog
-from temporal_runner.config.load import load
+from temporal_runner.config.load import LoadedConfig
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.retry import Connector
 from temporal_runner.runtime.target import make_target
@@ -18,7 +17,7 @@ log = logging.getLogger("temporal_runner.wait")
 
 
 async def wait_for_temporal(
-    config: Path | None,
+    loaded: LoadedConfig | None,
     *,
     address: str | None,
     namespace: str | None,
@@ -28,7 +27,7 @@ async def wait_for_temporal(
     """Wait for every connection of a config, or for the one that the arguments name.
 
     Args:
-        config: A config file; None means what the environment says.
+        loaded: A config; None means what the environment says.
         address: Instead of the default connection's.
         namespace: Instead of the default connection's.
         timeout: Seconds to wait; None is without an end.
@@ -39,7 +38,7 @@ async def wait_for_temporal(
         PermanentError: Waiting cannot help.
         GaveUp: The time is over, or the one attempt failed.
     """
-    plans = connection_plans(load(config) if config else None, Catalog.installed())
+    plans = connection_plans(loaded, Catalog.installed())
     until = None if timeout is None else time.monotonic() + timeout
     for plan in plans:
         left = None if until is None else max(0.0, until - time.monotonic())
