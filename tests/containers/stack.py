@@ -9,8 +9,9 @@ import json
 import secrets
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
@@ -172,6 +173,20 @@ class Stack:
 
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, serving()).result()
+
+    @contextmanager
+    def without_temporal(self, *, cut: bool) -> Iterator[None]:
+        """Temporal's container killed, or its network cut, as long as this block runs."""
+        container, network = self.container("temporal"), f"{self.project}_default"
+        if cut:
+            docker("network", "disconnect", network, container)
+        else:
+            docker("kill", container)
+        yield
+        if cut:
+            docker("network", "connect", "--alias", "temporal", network, container)
+        else:
+            docker("start", container)
 
     async def report(self) -> dict[str, dict[str, Any]]:
         """What the orchestrator says became of the events: by subject."""

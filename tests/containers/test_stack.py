@@ -78,19 +78,23 @@ async def test_a_temporal_that_is_held_back_is_waited_for(
 
 
 @pytest.mark.timeout(180)
-async def test_a_temporal_that_is_killed_is_waited_for(stack: Stack, figure: Figure) -> None:
-    """All that need it go unhealthy and come back, by themselves; the inbox takes events on."""
-    lives = stack.lives()
-    container = stack.container("temporal")
-    killed = time.monotonic()
-    engine.docker("kill", container)
-    unhealthy = stack.wait_health("unhealthy", NEED_TEMPORAL)
-    figure("unhealthy after the kill, s", round(max(unhealthy.values()) - killed, 1))
-    assert stack.health()[WEBHOOK] == "healthy"
-    answer = stack.post("chat.message", "while-away", session="away", text="Where are you?")
-    assert answer.status == 202, answer
+@pytest.mark.parametrize("outage", ["killed", "cut off"])
+async def test_a_temporal_that_is_gone_is_waited_for(
+    stack: Stack, outage: str, figure: Figure
+) -> None:
+    """All that need it go unhealthy and come back, by themselves; the inbox takes events on.
 
-    engine.docker("start", container)
+    A server that is killed closes its connections. One whose network is cut says nothing.
+    """
+    lives, question = stack.lives(), f"Where are you, {outage}?"
+    with stack.without_temporal(cut=outage == "cut off"):
+        gone = time.monotonic()
+        unhealthy = stack.wait_health("unhealthy", NEED_TEMPORAL)
+        figure("unhealthy after, s", round(max(unhealthy.values()) - gone, 1))
+        assert stack.health()[WEBHOOK] == "healthy"
+        answer = stack.post("chat.message", outage, session="away", text=question)
+        assert answer.status == 202, answer
+
     served = stack.wait_serving()
     healthy = stack.wait_health("healthy")
     took = {service: round(at - served, 1) for service, at in healthy.items()}
@@ -101,7 +105,7 @@ async def test_a_temporal_that_is_killed_is_waited_for(stack: Stack, figure: Fig
     assert stack.lives() == lives, "a process is another, or was started anew"
 
     async def answered() -> bool:
-        return (await stack.report()).get("Where are you?", {}).get("status") == "completed"
+        return (await stack.report()).get(question, {}).get("status") == "completed"
 
     await eventually(answered, what="the event that came while Temporal was away")
 
