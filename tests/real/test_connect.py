@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +24,7 @@ from tests.real.impostors import (
     silent,
     web_server,
 )
-from tests.support import BIN, TemporalServer, free_port, run_runner
+from tests.support import BIN, RunnerProcess, TemporalServer, free_port, run_runner
 
 Figure = Callable[[str, object], None]
 
@@ -364,3 +367,46 @@ def test_a_health_check_is_one_attempt() -> None:
     assert code == 1
     assert time.monotonic() - began < 10
     assert "connection refused" in output
+
+
+def test_wait_becomes_the_command_once_temporal_is_ready(
+    own_temporal_server: TemporalServer, figure: Figure, start_runner: Callable[..., RunnerProcess]
+) -> None:
+    """A late Temporal is waited for without an end, and seen at once though delays are long."""
+    slow = {"TEMPORAL_ADDRESS": own_temporal_server.address}
+    python = ("-c", "import os; print('the command runs as', os.getpid())")
+    process = start_runner("wait", "--timeout", "none", "--", sys.executable, *python, env=slow)
+    process.wait_for("attempt 4 failed")
+    assert "the command runs" not in process.output
+    own_temporal_server.start()
+    serving_at = own_temporal_server.wait_serving()
+    assert process.wait() == 0, process.output
+    figure("the command's end after the server serves", f"{time.monotonic() - serving_at:.2f}s")
+    assert f"the command runs as {process.pid}" in process.output, "it is no process of its own"
+
+
+def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: TemporalServer) -> None:
+    """What follows -- is the command's, options too; there may be no config before it."""
+    ours = ("wait", "--address", temporal_server.address, "--timeout", "60s")
+    code, output = run_runner(*ours, "--", "printf", "%s|", "--timeout", "soon", "--")
+    assert code == 0, output
+    assert "--timeout|soon|--|" in output
+    code, output = run_runner(*ours, "--", "no-such-command")
+    assert code == 2
+    assert "error: no-such-command: No such file or directory" in output
+
+
+def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:
+    """One container has one kind of log, from before Temporal is there to its end."""
+    config = write_config("log: {format: json}\ntemporal: {address: 127.0.0.1:1}\n")
+    code, output = run_runner("wait", config, "--timeout", "1s")
+    assert code == 1
+    first = json.loads(output.splitlines()[0])
+    assert "attempt 1 failed, transient ConnectionRefused" in first["message"]
+
+
+def test_wait_ends_at_sigterm(start_runner: Callable[..., RunnerProcess]) -> None:
+    """With a shell's exit code for it, also as a container's first process."""
+    process = start_runner("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    process.wait_for("attempt 2 failed")
+    assert process.stop(within=10) == 128 + signal.SIGTERM
