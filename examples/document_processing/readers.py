@@ -14,6 +14,7 @@ import resource
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,8 @@ _READERS: dict[str, Callable[[Path], Extracted]] = {
 
 def main(file: str, name: str) -> dict[str, Any]:
     """What is printed."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    with suppress(ValueError, OSError):  # not every system has such a limit
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     try:
         return {"extracted": asdict(read(Path(file), name))}
     except Unreadable as error:

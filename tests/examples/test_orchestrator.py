@@ -148,6 +148,12 @@ async def test_an_event_that_comes_again_does_nothing(client: Client, put: Any) 
     await handle.signal(RootOrchestrator.take, uploaded)
     await handle.signal(RootOrchestrator.take, event("order.paid", {}))
     first, _ = await outcomes(handle, 2)
+    started = [
+        one
+        async for one in handle.fetch_history_events()
+        if one.HasField("start_child_workflow_execution_initiated_event_attributes")
+    ]
+    assert len(started) == 1
     other = await start(client)
     await other.signal(RootOrchestrator.take, uploaded)
     (again,) = await outcomes(other, 1)

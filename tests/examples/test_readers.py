@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -101,11 +103,27 @@ async def test_the_name_does_not_decide(tmp_path: Path) -> None:
     assert found.media_type == WORD
 
 
-async def test_a_reader_that_takes_too_long_is_killed() -> None:
-    """It counts as damaged."""
+async def test_a_reader_that_takes_too_long() -> None:
+    """The file counts as damaged."""
     found = await extract(DOCUMENTS / "lighthouse.pdf", "lighthouse.pdf", longest=0.001)
-    assert isinstance(found, Failure)
-    assert (found.kind, "took more than" in found.reason) == ("damaged", True)
+    assert found == Failure(kind="damaged", reason="reading it took more than 0.001 s")
+
+
+async def test_a_reader_that_nobody_waits_for_is_killed(tmp_path: Path) -> None:
+    """As when its activity is cancelled, or its time is up."""
+    endless = tmp_path / "endless"
+    os.mkfifo(endless)
+    reading = asyncio.create_task(extract(endless, "endless"))
+    pipe = await asyncio.to_thread(os.open, endless, os.O_WRONLY)  # once it is open for reading
+    try:
+        os.write(pipe, b"a beginning")
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        with pytest.raises(BrokenPipeError):
+            os.write(pipe, b"nobody reads")
+    finally:
+        os.close(pipe)
 
 
 async def test_language_and_keywords() -> None:
