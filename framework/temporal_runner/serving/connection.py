@@ -179,9 +179,12 @@ class Connection(asyncio.Protocol):
         request, parser = self._arriving, self._parser
         if request is None or parser.should_upgrade():
             return
+        version = parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise httptools.HttpParserError(f"there is no HTTP/{version} here")
         self._in_head = False
         request.method = parser.get_method().decode()
-        request.keep_alive = parser.should_keep_alive() and parser.get_http_version() == "1.1"
+        request.keep_alive = version == "1.1" and parser.should_keep_alive()
         self._aim(request)
         if self._current is None and not self._unread:
             self._begin(request)
