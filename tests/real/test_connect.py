@@ -14,6 +14,10 @@ import pytest
 from temporalio.service import TLSConfig
 
 from temporal_runner import GaveUp, PermanentError, connect_to_temporal_with_retry
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import load
+from temporal_runner.plan.make import connection_plans
+from temporal_runner.runtime.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (
     Authority,
@@ -88,6 +92,35 @@ async def test_no_tls_against_a_server_with_it_is_permanent(
         error = await fails(address)
     assert isinstance(error, PermanentError)
     assert "speaks TLS, and this client does not" in str(error)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_compression(
+    temporal_server: TemporalServer, write_config: WriteConfig, compression: str
+) -> None:
+    """Calls go over the network as they are, or compressed where the config says so."""
+    sent = bytearray()
+    forward = forward_to(temporal_server.address)
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain = reader.read
+
+        async def read(most: int = -1) -> bytes:
+            data = await plain(most)
+            sent.extend(data)
+            return data
+
+        reader.read = read  # type: ignore[method-assign, assignment]
+        await forward(reader, writer)
+
+    async with serving(record) as address:
+        file = write_config(
+            f"temporal: {{address: '{address}', grpc_compression: {compression}}}\n"
+        )
+        plan = connection_plans(load(file), Catalog.installed())[0]
+        await make_target(plan).connect()
+    asked_for_the_namespace = b"\x0a\x07default"
+    assert (asked_for_the_namespace in sent) is (compression == "none")
 
 
 async def test_a_connection_that_is_closed_is_transient() -> None:

@@ -15,17 +15,15 @@ import httpx
 import pytest
 import trustme
 
-from temporal_runner.plugin import HttpServer, PermanentError
+from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
 from temporal_runner.serving import connection
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
 
 
-async def _hello(scope: Any, receive: Any, send: Any) -> None:
+async def _hello(request: HttpRequest) -> HttpAnswer:
     """The smallest application."""
-    headers = [(b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
+    return HttpAnswer(200, b"hello", b"text/plain")
 
 
 @contextlib.asynccontextmanager
@@ -374,9 +372,8 @@ async def test_pipelined_requests() -> None:
 async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends and sends and reads no answer loses its connection."""
 
-    async def talkative(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+    async def talkative(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(200, b"x" * 1_000_000)
 
     monkeypatch.setattr(connection, "_UNREAD", 0.2)
     async with _serving(talkative) as server:

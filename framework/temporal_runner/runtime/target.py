@@ -26,7 +26,7 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.service import RPCError, RPCStatusCode, TLSConfig
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
 
 from temporal_runner.actions import IdempotentSignals
 from temporal_runner.config.connections import TlsSettings
@@ -35,6 +35,7 @@ from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
 from temporal_runner.runtime.failures import classify, look_closer
 
+_COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
 
 _NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
@@ -132,6 +133,7 @@ def make_target(plan: ConnectionPlan) -> Target:
         "data_converter": plan.data_converter or pydantic_data_converter,
         "plugins": list(plan.plugins),
         "interceptors": list(plan.interceptors),
+        "grpc_compression": _COMPRESSION[settings.grpc_compression],
         **profile_arguments(profile),
     }
     if settings.identity:
