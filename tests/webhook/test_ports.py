@@ -271,11 +271,11 @@ async def test_requests_sent_ahead_of_their_answers() -> None:
     request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
     started = 0
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(request: HttpRequest) -> HttpAnswer:
         nonlocal started
         started += 1
         await asyncio.sleep(0.001)
-        await _hello(scope, receive, send)
+        return await _hello(request)
 
     async with _serving(slow, keep_alive=0.2) as server:
         few = b"".join(request % number for number in range(40))

@@ -1,7 +1,7 @@
 """The admin endpoint: what probes and people ask a running runner.
 
 `/livez`: the event loop turns. `/readyz`: every part does its work (200), or which does not and
-why (503). `/status`: the same with counts, always 200.
+why (503). `/status`: the same with counts, always 200. `/metrics`: the counts for Prometheus.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from temporal_runner.runtime import metrics
 from temporal_runner.serving import Application, HttpAnswer, HttpRequest, problem
 
 Status = dict[str, Any]
@@ -48,7 +49,10 @@ def admin_endpoint(status: Callable[[], Status]) -> Application:
     def full() -> HttpAnswer:
         return _json(status())
 
-    pages = {"/livez": livez, "/readyz": readyz, "/status": full}
+    def counted() -> HttpAnswer:
+        return HttpAnswer(HTTPStatus.OK, metrics.exposition(status()), metrics.MEDIA_TYPE)
+
+    pages = {"/livez": livez, "/readyz": readyz, "/status": full, "/metrics": counted}
     return answer
 
 
