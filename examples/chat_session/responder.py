@@ -90,9 +90,11 @@ class Endpoint:
         try:
             answer.raise_for_status()
             text = answer.json()["choices"][0]["message"]["content"]
+            if not isinstance(text, str):
+                raise TypeError("its message has no text")
         except (httpx.HTTPStatusError, ValueError, LookupError, TypeError) as error:
             raise EndpointRefuses(f"the endpoint answers {answer.status_code}: {error}") from error
-        return Reply(text=str(text)[:_LONGEST_REPLY], passages=question.passages, model=self.model)
+        return Reply(text=text[:_LONGEST_REPLY], passages=question.passages, model=self.model)
 
 
 def quote(question: Question) -> Reply:

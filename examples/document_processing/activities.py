@@ -88,14 +88,21 @@ def describe_document(document: str) -> Description:
 
 @activity.defn
 async def write_summary(summary: Summary) -> str:
-    """Write a summary beside its document; returns its URL."""
+    """Write a summary beside its document; returns its URL.
+
+    Raises:
+        ApplicationError: Nothing may be written there.
+    """
     from document_processing import fetch
 
     url = summary_of(summary.document)
     if url is None:
         raise ApplicationError(f"nothing is written beside {summary.document}", non_retryable=True)
     content = json.dumps(asdict(summary), ensure_ascii=False, indent=2)
-    await fetch.put(url, content.encode())
+    try:
+        await fetch.put(url, content.encode())
+    except PermissionError as error:
+        raise ApplicationError(str(error), type="NotAllowed", non_retryable=True) from error
     return url
 
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import httpx
 import obstore
+import obstore.exceptions
 from obstore.store import AzureStore, ObjectStore, S3Store
 
-from document_processing.locations import split
+from document_processing.locations import is_usual, split
 
 LARGEST = 50_000_000
 """Bytes of a document."""
@@ -62,9 +63,16 @@ async def fetch(url: str, file: Path, progress: Callable[[int], object]) -> int:
 
 
 async def put(url: str, content: bytes) -> None:
-    """Write an object; what was there is replaced."""
+    """Write an object; what was there is replaced.
+
+    Raises:
+        PermissionError: The store does not let us.
+    """
     store, name = _store(url)
-    await obstore.put_async(store, name, content)
+    try:
+        await obstore.put_async(store, name, content)
+    except obstore.exceptions.PermissionDeniedError as error:
+        raise PermissionError(str(error)) from error
 
 
 def _chunks(url: str) -> AsyncIterator[bytes]:
@@ -92,7 +100,7 @@ async def _of_page(url: str) -> AsyncIterator[bytes]:
 
 def _store(url: str) -> tuple[ObjectStore, str]:
     scheme, place, name = split(url)
-    if {"", ".", ".."} & set(name.split("/")):
+    if not is_usual(url):
         raise NameNotSupported(f"its name has an empty part, or one of dots: {name!r}")
     if scheme == "s3":
         endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")

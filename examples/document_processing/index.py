@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from document_processing.documents import Passage
 
+_TRIES = 100
 DEFAULT_FILE = ".runner/documents.db"
 _SCHEMA = """
     CREATE TABLE IF NOT EXISTS documents (
@@ -106,7 +108,7 @@ class Index:
     def _open(self) -> Iterator[sqlite3.Connection]:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(self._file, timeout=20, isolation_level=None)) as database:
-            database.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(database)
             database.execute("PRAGMA synchronous = NORMAL")
             database.executescript(_SCHEMA)
             yield database
@@ -117,6 +119,18 @@ class Index:
             database.execute("BEGIN IMMEDIATE")
             yield database
             database.execute("COMMIT")
+
+
+def _use_write_ahead_log(database: sqlite3.Connection) -> None:
+    """Turn a new file to it: one connection can, and `timeout` does not hold for the others."""
+    for attempt in range(_TRIES):
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or attempt == _TRIES - 1:
+                raise
+        time.sleep(0.05)
 
 
 def words_of(question: str) -> list[str]:

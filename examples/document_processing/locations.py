@@ -54,6 +54,14 @@ def name_of(url: str) -> str:
     return name.rstrip("/").rpartition("/")[2] or place
 
 
+def is_usual(url: str) -> bool:
+    """Whether an object's name has neither empty parts nor `.` or `..` for a part.
+
+    The library that fetches objects cannot say such names, or takes them for others.
+    """
+    return not {"", ".", ".."} & set(split(url)[2].split("/"))
+
+
 def summary_of(url: str) -> str | None:
     """Where the summary of a document is written; None where nothing can be written."""
-    return None if url.startswith("http") else f"{url}{SUMMARY_SUFFIX}"
+    return f"{url}{SUMMARY_SUFFIX}" if is_usual(url) and not url.startswith("http") else None

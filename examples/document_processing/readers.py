@@ -22,7 +22,7 @@ import charset_normalizer
 import inscriptis  # type: ignore[import-untyped]
 import mammoth  # type: ignore[import-untyped]
 import puremagic
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]
 from lxml import html  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
 

@@ -72,10 +72,15 @@ class ProcessDocument:
         )
 
     async def _written(self, summary: Summary) -> Summary:
-        """The summary with the URL that it is written at."""
-        summary = replace(summary, written=summary_of(summary.document))
-        await workflow.execute_activity(activities.write_summary, summary, **_STEP)
-        return summary
+        """The summary with the URL that it is written at, if that is allowed."""
+        written = replace(summary, written=summary_of(summary.document))
+        try:
+            await workflow.execute_activity(activities.write_summary, written, **_STEP)
+        except ActivityError as error:
+            if isinstance(error.cause, ApplicationError) and error.cause.type == "NotAllowed":
+                return summary
+            raise
+        return written
 
 
 def _failure(error: ActivityError) -> Failure:

@@ -107,7 +107,7 @@ class Carried:
     Attributes:
         unfinished: Events that are under way: the next run takes them again, which does nothing
             twice, for IDs derive from the event.
-        outcomes: What became of those before.
+        outcomes: What became of the events so far.
         forgotten: How many are remembered no more.
     """
 

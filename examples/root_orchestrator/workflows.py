@@ -65,11 +65,7 @@ class RootOrchestrator:
         workflow.continue_as_new(
             Carried(
                 unfinished=list(self._unfinished.values()),
-                outcomes=[
-                    outcome
-                    for key, outcome in self._outcomes.items()
-                    if key not in self._unfinished
-                ],
+                outcomes=list(self._outcomes.values()),
                 forgotten=self._forgotten,
             )
         )
