@@ -11,11 +11,18 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart test faults bench lint docs format setup pin clean
+.PHONY: quickstart dev emulators test faults bench lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
 	@set -m 2>/dev/null; $(BIN)/runner start $(CONFIG)
+
+emulators: setup  ## stand-ins for S3, SQS and Azure Storage, for `make dev`
+	@set -m 2>/dev/null; $(BIN)/python examples/emulators.py start
+
+dev: setup  ## the whole system, with the emulators' stores
+	@set -m 2>/dev/null; env $$($(BIN)/python examples/emulators.py environment) \
+	  $(BIN)/runner start configs/dev.yaml
 
 test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)

@@ -144,6 +144,11 @@ class TemporalServer:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, serving()).result()
 
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing, until it is killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
         assert self._process is not None
@@ -168,7 +173,11 @@ class RunnerProcess:
     """`runner …` as a process of its own, its output collected as it comes."""
 
     def __init__(
-        self, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        own_group: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
             [str(BIN / "runner"), *map(str, arguments)],
@@ -178,6 +187,7 @@ class RunnerProcess:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd or ROOT,
+            start_new_session=own_group,
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

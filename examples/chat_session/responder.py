@@ -103,7 +103,7 @@ def quote(question: Question) -> Reply:
         return Reply(text=NOTHING)
     best = question.passages[0]
     sentences = " ".join(_sentences_about(question.message, best.text))
-    return Reply(text=f'{best.name} says: "{sentences}"', passages=question.passages)
+    return Reply(text=f'{best.name} says: "{sentences}"', passages=[best])
 
 
 def _sentences_about(message: str, text: str) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -68,7 +69,9 @@ def index_document(document: str) -> int:
     from semantic_text_splitter import TextSplitter
 
     index = Index.of_environment()
-    passages = TextSplitter(_PASSAGE).chunks(index.text_of(document))
+    # Lines of a page end within sentences, where no passage should.
+    text = re.sub(r"(?<!\n)\n(?!\s*\n)", " ", index.text_of(document))
+    passages = TextSplitter(_PASSAGE).chunks(text)
     activity.heartbeat(len(passages))
     index.replace(document, passages)
     return len(passages)

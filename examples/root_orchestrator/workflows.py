@@ -48,7 +48,7 @@ class RootOrchestrator:
         carried = carried or Carried()
         self._outcomes = {outcome.key: outcome for outcome in carried.outcomes}
         self._forgotten = carried.forgotten
-        self._unfinished: dict[str, Task] = {}
+        self._unfinished = {task.key: task for task in carried.unfinished}
         self._work: set[asyncio.Task[None]] = set()
         self._room = {
             kind: asyncio.Semaphore(_AT_A_TIME)

@@ -5,6 +5,7 @@ Config sections and plugins' option models use them alike, so that `30s` means t
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from datetime import timedelta
@@ -30,6 +31,8 @@ _SIZE_UNITS = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SIZE_UNITS |= {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = r"[0-9]+(?:\.[0-9]+)?(?:B|kB|MB|GB|KiB|MiB|GiB)"
 _LARGEST_SIZE = 2**63 - 1
+_LONGEST_SECRET = 1024 * 1024
+"""Bytes of a secret's file."""
 
 
 class Options(BaseModel):
@@ -130,6 +133,25 @@ Size = Annotated[
 """A number of bytes: `512B`, `256KiB`, `1MB`."""
 
 
+def read_text(file: Path, most: int, encoding: str = "utf-8") -> str:
+    """A text file; one that never ends, such as /dev/zero, is no reason to take all memory.
+
+    Args:
+        file: The file.
+        most: Bytes that it may have.
+        encoding: Its encoding.
+
+    Raises:
+        OSError: It cannot be read, or is too large.
+        ValueError: It is no text, or the path is none.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes")
+    return content.decode(encoding)
+
+
 class Secret:
     """A value that must not be shown: prints as `***` wherever it goes, until `reveal` is called.
 
@@ -175,8 +197,8 @@ class Secret:
                 return cls(os.environ[name])
             case {"from_file": str(path), **rest} if not rest:
                 try:
-                    text = Path(path).read_text(encoding="utf-8").removesuffix("\n")
-                except (OSError, UnicodeDecodeError) as error:
+                    text = read_text(Path(path), _LONGEST_SECRET).removesuffix("\n")
+                except (OSError, ValueError) as error:
                     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise PydanticCustomError(
                         "absent_secret",

@@ -67,6 +67,20 @@ async def test_one_of_two_listeners_stops_and_starts() -> None:
             assert (await first.post({})).status_code == 202
 
 
+async def test_a_listener_that_is_still_to_come() -> None:
+    """Its sender is asked to come again, and not told that there is no such path."""
+    port = free_port()
+    server = HttpServer(_hello, host="127.0.0.1", port=port, path="/b")
+    async with listening(port=port, path="/a") as first:
+        url = f"http://127.0.0.1:{port}"
+        coming = await first.http.post(f"{url}/b", json={})
+        check_problem(coming, 503, "not ready")
+        assert "retry-after" in coming.headers
+        await server.start()
+        assert (await first.http.post(f"{url}/b", json={})).status_code == 200
+        await server.stop()
+
+
 async def test_the_one_that_opened_the_port_stops_first() -> None:
     """The port stays open for the one that joined, and closes with the last."""
     port = free_port()
@@ -252,6 +266,27 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
         while piece := await reader.read(65536):
             came += piece
     return came
+
+
+async def test_requests_sent_ahead_of_their_answers() -> None:
+    """Some are answered in their order; thousands, which would take memory, end the connection."""
+    request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    started = 0
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal started
+        started += 1
+        await asyncio.sleep(0.001)
+        await _hello(scope, receive, send)
+
+    async with _serving(slow, keep_alive=0.2) as server:
+        few = b"".join(request % number for number in range(40))
+        assert (await _until_closed(server, few)).count(b"hello") == 40
+        assert started == 40
+        many = b"".join(request % number for number in range(5000))
+        came = await _until_closed(server, many)
+        assert b"429 Too Many Requests" in came
+        assert started < 100
 
 
 async def test_connection_that_sends_nothing() -> None:

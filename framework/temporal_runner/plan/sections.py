@@ -168,6 +168,7 @@ class Sections:
                 lambda: definitions.factory_of(factory) if factory else None,
                 (*loc, "activity_executor", "factory"),
             ),
+            alone=self._loaded.of_worker(name) if settings.processes > 1 else None,
         )
         return plan if len(self._loaded.problems) == before else None
 

@@ -23,6 +23,8 @@ _LINGER = 2.0
 connection closed at once would be reset, and the sender might never read the answer."""
 _UNREAD = 10.0
 """Seconds for which a client may leave its answers unread."""
+_MOST_AHEAD = 50
+"""Requests that a connection may send before the ones ahead of them are answered."""
 MAX_CONNECTIONS = 1000
 """Connections to one port at a time."""
 
@@ -66,7 +68,11 @@ class _Connection(HttpToolsProtocol):
         try:
             self._feed(data)
         except httptools.HttpParserError:
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+            if len(self.pipeline) > _MOST_AHEAD:
+                self.pipeline.clear()
+                self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "wait for the answers to the first ones")
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
             return
         if self._in_head:
             self._after_part_of_a_head(len(data))
@@ -128,10 +134,17 @@ class _Connection(HttpToolsProtocol):
         if self._timer is not None:
             self._wait(None)
         super().on_headers_complete()
+        if len(self.pipeline) > _MOST_AHEAD:
+            raise OverflowError  # nothing of what follows is parsed
 
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()  # uvicorn goes on reading after each answer, without a bound
 
     def pause_writing(self) -> None:
         super().pause_writing()

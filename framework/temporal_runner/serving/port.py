@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -84,13 +84,13 @@ class Port:
         port: Its number; where 0 was asked for, the one that was picked.
     """
 
-    def __init__(self, host: str, port: int, settings: Settings) -> None:
+    def __init__(self, host: str, port: int, settings: Settings, known: Collection[str]) -> None:
         self.host = host
         self.port = port
         self.settings = settings
         self.loop = asyncio.get_running_loop()
+        self._known = known
         self._mounted: dict[str | None, Mounted] = {}
-        self._left: set[str | None] = set()
         self._changing = asyncio.Lock()
         self._engine: Engine | None = None
         self._task: asyncio.Task[None] | None = None
@@ -135,7 +135,6 @@ class Port:
                     self._closed = True
                     raise
             self._mounted[path] = mounted
-            self._left.discard(path)
             return True
 
     async def leave(self, path: str | None) -> None:
@@ -143,7 +142,6 @@ class Port:
         async with self._changing:
             if len(self._mounted) > 1:
                 mounted = self._mounted.pop(path)
-                self._left.add(path)
             else:
                 mounted = None
                 await self._close()
@@ -159,7 +157,7 @@ class Port:
         mounted = self._mounted.get(scope["path"]) or self._mounted.get(None)
         if mounted is not None:
             await mounted(scope, receive, send)
-        elif scope["path"] in self._left:
+        elif scope["path"] in self._known:
             detail = "the listener of this path is not ready"
             await answer(send, HTTPStatus.SERVICE_UNAVAILABLE, detail, (b"retry-after", b"5"))
         else:

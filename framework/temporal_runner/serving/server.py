@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 from temporal_runner.serving.port import AsgiApp, Mounted, Port, Settings
 
 _ports: dict[tuple[str, int], Port] = {}
 """The open ports that may be shared."""
+_paths: dict[tuple[str, int], set[str]] = defaultdict(set)
+"""The paths that somebody answers at, or will, or did: where nobody does now a sender is asked to
+come again, while a 404 would tell it never to."""
 
 
 class HttpServer:
@@ -35,7 +39,7 @@ class HttpServer:
         key_path: str = "",
         client_ca_path: str = "",
     ) -> None:
-        """Describe the server; `start` opens the port.
+        """Describe the server; `start` opens the port. From now on its path is known there.
 
         Args:
             app: The ASGI application.
@@ -58,6 +62,8 @@ class HttpServer:
             keep_alive, header_timeout, drain, cert_path, key_path, client_ca_path
         )
         self._at: Port | None = None
+        if path is not None and port:
+            _paths[host, port].add(path)
 
     async def start(self) -> None:
         """Open the port and begin to answer.
@@ -67,7 +73,8 @@ class HttpServer:
         """
         mounted = Mounted(self._app)
         while True:
-            at = self._shared() or Port(self.host, self._asked, self._settings)
+            known = _paths[self.host, self._asked] if self._asked else ()
+            at = self._shared() or Port(self.host, self._asked, self._settings, known)
             if self._path is not None and self._asked:
                 _ports[self.host, self._asked] = at
             if await at.join(self._path, mounted, self._settings):
