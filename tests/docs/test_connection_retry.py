@@ -25,10 +25,12 @@ def options(help_text: str) -> set[str]:
 
 
 def test_the_page_has_each_option_of_retry() -> None:
+    """The table is the config's model."""
     assert named("## Solution 1", "### `runner wait`") == set(RetrySettings.model_fields)
 
 
 def test_the_page_has_each_option_of_runner_wait() -> None:
+    """The table is what --help says."""
     code, output = run_runner("wait", "--help")
     assert code == 0
     found = named("### `runner wait`", "### In your own code")
@@ -36,6 +38,7 @@ def test_the_page_has_each_option_of_runner_wait() -> None:
 
 
 def test_the_page_has_each_parameter_of_the_function() -> None:
+    """All but those that say where."""
     part = PAGE[PAGE.index("### In your own code") : PAGE.index("## Solution 2")]
     parameters = set(signature(connect_to_temporal_with_retry).parameters)
     own = parameters - {"address", "namespace", "arguments"}
@@ -43,6 +46,7 @@ def test_the_page_has_each_parameter_of_the_function() -> None:
 
 
 def test_the_page_has_each_option_of_the_script() -> None:
+    """The table is what --help says."""
     script = [sys.executable, str(ROOT / "deploy" / "wait_for_temporal.py"), "--help"]
     done = subprocess.run(script, capture_output=True, text=True, check=True)
     found = named("## Solution 2", "Durations are numbers")
