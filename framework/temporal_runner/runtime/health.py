@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from temporal_runner.showing import redacted_within
+
 Status = dict[str, Any]
 
 
@@ -28,7 +30,7 @@ def admin_app(status: Callable[[], Status]) -> Starlette:
         return JSONResponse({"live": True})
 
     async def readyz(request: Request) -> JSONResponse:
-        now = status()
+        now = redacted_within(status())
         parts = [
             {key: part[key] for key in ("kind", "name", "ready", "error") if part.get(key) != ""}
             for part in now["components"]
@@ -37,7 +39,7 @@ def admin_app(status: Callable[[], Status]) -> Starlette:
         return JSONResponse(body, status_code=200 if now["ready"] else 503)
 
     async def full(request: Request) -> JSONResponse:
-        return JSONResponse(status())
+        return JSONResponse(redacted_within(status()))
 
     return Starlette(
         routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/status", full)]
