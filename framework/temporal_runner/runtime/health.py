@@ -13,6 +13,7 @@ from typing import Any
 
 from temporal_runner.runtime import metrics
 from temporal_runner.serving import Application, HttpAnswer, HttpRequest, problem
+from temporal_runner.showing import redacted_within
 
 Status = dict[str, Any]
 
@@ -38,7 +39,7 @@ def admin_endpoint(status: Callable[[], Status]) -> Application:
         return _json({"live": True})
 
     def readyz() -> HttpAnswer:
-        now = status()
+        now = redacted_within(status())
         parts = [
             {key: part[key] for key in ("kind", "name", "ready", "error") if part.get(key) != ""}
             for part in now["components"]
@@ -47,7 +48,7 @@ def admin_endpoint(status: Callable[[], Status]) -> Application:
         return _json(body, HTTPStatus.OK if now["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     def full() -> HttpAnswer:
-        return _json(status())
+        return _json(redacted_within(status()))
 
     def counted() -> HttpAnswer:
         return HttpAnswer(HTTPStatus.OK, metrics.exposition(status()), metrics.MEDIA_TYPE)
