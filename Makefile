@@ -21,7 +21,7 @@ test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)
 
 faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
-	FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
+	FAULTS=full $(BIN)/pytest -n 0 -v tests/faults $(ARGS)
 
 bench: setup  ## the runner against what one would write by hand, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
