@@ -28,7 +28,7 @@ test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)
 
 faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
-	FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
+	FAULTS=full $(BIN)/pytest -n 0 -v tests/faults $(ARGS)
 
 containers: setup  ## the system of docker-compose.yml on the Docker engine that runs here (5 min)
 	CONTAINERS=1 $(BIN)/pytest -n0 tests/containers $(ARGS)
