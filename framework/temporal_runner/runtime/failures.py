@@ -71,10 +71,10 @@ _BY_TEXT = (
         ),
     ),
     (
-        "PrivateKeyParseError|CertificateParseError",
+        "PrivateKeyParseError|CertificateParseError|InconsistentKeys",
         Verdict(
             "InvalidKey",
-            "the client's certificate or its key cannot be read",
+            "the client's certificate or its key cannot be read, or they are no pair",
             permanent=True,
             next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
         ),
