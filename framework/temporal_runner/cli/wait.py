@@ -76,12 +76,22 @@ def wait(
 
 
 def _load_for(command: list[str]) -> None:
-    """Load what `runner start` takes a second to load now, while Temporal is not there yet.
+    """Load all that `runner start` loads now, while Temporal is not there yet.
 
-    Five containers that all did it at the moment when Temporal is there would be what it waits for.
+    It is some seconds of work where several containers of a machine do it, all at the moment when
+    Temporal is there; and a mistake in the config shows at once.
     """
-    if command[:2] == ["runner", "start"]:
-        import temporal_runner.runtime.supervisor  # noqa: F401
+    if command[:2] != ["runner", "start"]:
+        return
+    import temporal_runner.runtime.supervisor  # noqa: F401
+    from temporal_runner.catalog import Catalog
+    from temporal_runner.cli.app import app
+    from temporal_runner.config.load import load
+    from temporal_runner.plan import make_plan
+
+    start = typer.main.get_group(app).commands["start"]
+    given = start.make_context("runner start", command[2:]).params
+    make_plan(load(given["config"]), Catalog.installed(), given["only"] or ())
 
 
 def _become(command: list[str]) -> None:
