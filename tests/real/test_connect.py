@@ -429,6 +429,35 @@ def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: Tempora
     assert "error: no-such-command: No such file or directory" in output
 
 
+def test_wait_goes_on_as_the_runner(
+    own_temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    start_runner: Callable[..., RunnerProcess],
+    figure: Figure,
+) -> None:
+    """`runner start` is loaded while Temporal is waited for, and is ready at once then."""
+    address = own_temporal_server.address
+    config = worker_config(write_config, address)
+    process = start_runner("wait", config, "--timeout", "none", "--", "runner", "start", config)
+    process.wait_for("attempt 1 failed")
+    own_temporal_server.start()
+    own_temporal_server.wait_serving()
+    began = time.monotonic()
+    process.wait_for("ready: config.yaml")
+    figure("the runner is ready after the server serves", f"{time.monotonic() - began:.2f}s")
+    assert process.stop() == 0, process.output
+
+
+def test_wait_tells_of_a_mistake_of_the_runners_config_first(write_config: WriteConfig) -> None:
+    """Not when Temporal is there at last."""
+    wrong = write_config("workers: {one: {task_queu: q}}\n", name="wrong.yaml")
+    ours = ("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    code, output = run_runner(*ours, "--", "runner", "start", wrong)
+    assert code == 2, output
+    assert "did you mean task_queue?" in output
+    assert "attempt" not in output
+
+
 def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:
     """One container has one kind of log, from before Temporal is there to its end."""
     config = write_config("log: {format: json}\ntemporal: {address: 127.0.0.1:1}\n")
