@@ -354,6 +354,50 @@ async def test_start_over_tls_with_the_right_authority(
     assert code == 0, output
 
 
+MUTUAL = {
+    "as files": "server_ca_cert_path: ca.pem, client_cert_path: client.pem,"
+    " client_key_path: client.key, server_name: temporal.example.org",
+    "as texts": "server_ca_cert_data: '${CA}', client_cert_data: '${CERT}',"
+    " client_key_data: {from_file: client.key}, server_name: temporal.example.org",
+}
+
+
+@pytest.mark.parametrize("tls", MUTUAL.values(), ids=MUTUAL)
+async def test_mutual_tls_from_a_config(
+    temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    authority: Authority,
+    tmp_path: Path,
+    tls: str,
+) -> None:
+    """A client's pair, the server's authority and its name, as files and as texts."""
+    certificate, key = authority.client_pair()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "client.pem").write_bytes(certificate)
+    (tmp_path / "client.key").write_bytes(key)
+    env = {"CA": authority.pem.decode(), "CERT": certificate.decode()}
+    asks = authority.server_context("temporal.example.org", ask_client=True)
+    async with serving(forward_to(temporal_server.address), asks) as address:
+        config = worker_config(write_config, address, f"tls: {{{tls}}}")
+        code, output = await asyncio.to_thread(
+            run_runner, "wait", config, "--timeout", "20s", env=env
+        )
+    assert code == 0, output
+
+
+async def test_a_pair_that_is_none_is_permanent(authority: Authority) -> None:
+    """A key of another certificate, and one that is no key, fail at once."""
+    certificate, _ = authority.client_pair()
+    _, other = authority.client_pair()
+    for key in (other, b"no key"):
+        pair = TLSConfig(
+            server_root_ca_cert=authority.pem, client_cert=certificate, client_private_key=key
+        )
+        error = await fails(f"127.0.0.1:{free_port()}", tls=pair)
+        assert isinstance(error, PermanentError)
+        assert "they are no pair" in str(error)
+
+
 # runner wait. -------------------------------------------------------------------------------------
 
 
