@@ -58,10 +58,12 @@ class TemporalConnection:
         self.error = "not connected yet"
         self.restart = plan.retry
         self._client: Client | None = None
+        self._when_lost: list[Callable[[], None]] = []
         self._lost_at = 0.0
         self._available = asyncio.Event()
         self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
+        self._looked = asyncio.Event()
 
     def describe(self) -> str:
         """Where it goes, for the start-up message."""
@@ -82,6 +84,10 @@ class TemporalConnection:
         """Return as soon as Temporal can be used."""
         await self._available.wait()
 
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call a function each time that it is lost, or not there when it is first wanted."""
+        self._when_lost.append(tell)
+
     async def wait_changed(self) -> None:
         """Return when it is lost, or back."""
         await self._changed.wait()
@@ -93,6 +99,13 @@ class TemporalConnection:
     def suspect(self) -> None:
         """A call failed: look at the connection now instead of at the next turn."""
         self._look_now.set()
+
+    async def look(self) -> None:
+        """A call failed: return when it was looked whether the connection is there."""
+        if self.ready:
+            looked = self._looked
+            self.suspect()
+            await looked.wait()
 
     async def run(self) -> None:
         """Connect, then keep `ready` true to the facts, until cancelled.
@@ -118,6 +131,7 @@ class TemporalConnection:
                 self._up(connector)
         finally:
             self._available.clear()
+            self._tell_looked()
 
     @property
     def _alone(self) -> bool:
@@ -129,6 +143,7 @@ class TemporalConnection:
             return await self.target.connect()
         except Exception as error:
             self.error = _short(error)
+            self._tell_lost()
             raise
 
     def _up(self, connector: Connector) -> None:
@@ -144,7 +159,17 @@ class TemporalConnection:
         log.warning("lost %s: %s", self.target, self.error)
         self._lost_at = time.monotonic()
         self._available.clear()
+        self._tell_lost()
+        self._tell_looked()
         self._tell()
+
+    def _tell_lost(self) -> None:
+        for tell in self._when_lost:
+            tell()
+
+    def _tell_looked(self) -> None:
+        looked, self._looked = self._looked, asyncio.Event()
+        looked.set()
 
     def _tell(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
@@ -161,6 +186,7 @@ class TemporalConnection:
             except Exception as error:
                 self.error = _short(error)
                 return
+            self._tell_looked()
 
     async def _recover(self) -> None:
         try:
