@@ -82,4 +82,10 @@ class Engine(uvicorn.Server):
                 loop.remove_reader(listening.fileno())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        # And uvloop's has its transport, but nobody was told of it: uvicorn would not find it among
+        # those that it closes, and would wait for a client that goes on sending.
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
         await super().shutdown(sockets)
