@@ -22,6 +22,24 @@ class TakeOrder:
 
 
 @workflow.defn
+class TakeAndPack:
+    """One activity, as most workflows have at least."""
+
+    @workflow.run
+    async def run(self, order: dict[str, Any]) -> str:
+        """The order's ID."""
+        return await workflow.execute_activity(
+            pack, str(order["id"]), start_to_close_timeout=timedelta(minutes=1)
+        )
+
+
+@activity.defn
+async def pack(order: str) -> str:
+    """Nothing."""
+    return order
+
+
+@workflow.defn
 class Reckon:
     """Spreads so many activities over whoever works on the task queue."""
 

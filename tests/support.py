@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,10 +98,13 @@ def post_json(url: str, data: object, **headers: str) -> Answer:
 class TemporalServer:
     """A real Temporal dev server: in memory, or with a database that outlives its process."""
 
-    def __init__(self, *, database: Path | None = None, start: bool = True) -> None:
+    def __init__(
+        self, *, database: Path | None = None, start: bool = True, more: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._database = database
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
         if start:
             self.start()
@@ -117,6 +120,7 @@ class TemporalServer:
             command += ["--db-filename", str(self._database)]
             command += ["--sqlite-pragma", "journal_mode=WAL"]
             command += ["--sqlite-pragma", "synchronous=NORMAL"]
+        command += self._more
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -16,17 +16,15 @@ import httpx
 import pytest
 import trustme
 
-from temporal_runner.plugin import HttpServer, PermanentError
+from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
 from temporal_runner.serving import connection
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
 
 
-async def _hello(scope: Any, receive: Any, send: Any) -> None:
+async def _hello(request: HttpRequest) -> HttpAnswer:
     """The smallest application."""
-    headers = [(b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
+    return HttpAnswer(200, b"hello", b"text/plain")
 
 
 @contextlib.asynccontextmanager
@@ -284,9 +282,9 @@ def test_a_client_that_comes_while_the_port_closes_does_not_keep_it_open() -> No
                 while it.recv(1000) and closing.is_set():
                     it.sendall(request)
 
-    async def busy(scope: Any, receive: Any, send: Any) -> None:
+    async def busy(request: HttpRequest) -> HttpAnswer:
         time.sleep(0.001)  # noqa: ASYNC251  the loop has much to do at a time
-        await _hello(scope, receive, send)
+        return await _hello(request)
 
     async def start_and_stop() -> float:
         closing.clear()
@@ -318,11 +316,11 @@ async def test_requests_sent_ahead_of_their_answers() -> None:
     request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
     started = 0
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(request: HttpRequest) -> HttpAnswer:
         nonlocal started
         started += 1
         await asyncio.sleep(0.001)
-        await _hello(scope, receive, send)
+        return await _hello(request)
 
     async with _serving(slow, keep_alive=0.2) as server:
         few = b"".join(request % number for number in range(40))
@@ -419,9 +417,8 @@ async def test_pipelined_requests() -> None:
 async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends and sends and reads no answer loses its connection."""
 
-    async def talkative(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+    async def talkative(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(200, b"x" * 1_000_000)
 
     monkeypatch.setattr(connection, "_UNREAD", 0.2)
     async with _serving(talkative) as server:

@@ -15,11 +15,14 @@ from temporal_runner.config.check import check
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.positions import Node, compose
 from temporal_runner.config.report import ConfigError, Problem, dotted
-from temporal_runner.config.variables import VariableError, substitute
+from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
+from temporal_runner.values import read_text
 
 _PATH_LISTS = ("plugins", "import_paths")
 _PATH_KEYS = ("from_file", "binary")
 _NAMED_SECTIONS = ("workers", "listeners", "connections")
+_LARGEST_FILE = 10 * 1024 * 1024
+"""Bytes; no config for people is larger."""
 
 
 @dataclass(slots=True)
@@ -92,7 +95,7 @@ def _read(
 ) -> Node | None:
     """One file over the files that it extends; None where it is no readable mapping."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, _LARGEST_FILE, "utf-8-sig")
     except FileNotFoundError:
         problems.append(Problem(None, "", f"there is no config file {file}"))
         return None
@@ -173,7 +176,8 @@ def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem])
         try:
             value, unset = substitute(written, environ)
         except VariableError as error:
-            problems.append(Problem(node.spot, "", str(error)))
+            absent = isinstance(error, MissingVariableError)
+            problems.append(Problem(node.spot, "", str(error), absent=absent))
             node.bad = True
             continue
         for name in unset:

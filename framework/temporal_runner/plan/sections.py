@@ -214,7 +214,8 @@ class Sections:
             self._loaded.problem((*loc, "source"), str(error))
             return None
         self._check_inbox(settings, name, loc)
-        if len(self._loaded.problems) > before:
+        written = self._loaded.tree.follow(loc)[0]
+        if len(self._loaded.problems) > before or any(node.bad for node in written.scalars()):
             return None
         self._claim(kind, options, name)
         return ListenerPlan(
