@@ -6,6 +6,7 @@ Config sections and plugins' option models use them alike, so that `30s` means t
 from __future__ import annotations
 
 import errno
+import hmac
 import os
 import re
 from datetime import timedelta
@@ -24,6 +25,8 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from temporal_runner.showing import remember
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
@@ -163,6 +166,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        remember(text)
 
     def reveal(self) -> str:
         """The value itself: hand it to the library that needs it, and to nothing else."""
@@ -175,7 +179,9 @@ class Secret:
         return "***"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
+        return isinstance(other, Secret) and hmac.compare_digest(
+            other._text.encode(), self._text.encode()
+        )
 
     def __hash__(self) -> int:
         return hash(self._text)

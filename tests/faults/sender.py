@@ -13,7 +13,7 @@ from itertools import count, islice
 
 import httpx
 
-_FIRST_WAIT = 0.25
+_FIRST_WAIT = 0.5
 """Seconds to the second try where there was no answer; it doubles with each."""
 _LONGEST_WAIT = 2.0
 """Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but

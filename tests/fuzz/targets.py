@@ -254,9 +254,11 @@ def parse_request(content: bytes) -> tuple[bytes, dict[str, str], bytes]:
     return query.replace(b"\0", b""), headers, body
 
 
-def sign(scheme: str, query: bytes, headers: dict[str, str], body: bytes) -> bytes:
+def sign(
+    scheme: str, query: bytes, headers: dict[str, str], body: bytes, secret: str = SECRET
+) -> bytes:
     """Make a request one that its sender has signed: its headers change, and its query may."""
-    key, stamp = SECRET.encode(), str(int(time.time()))
+    key, stamp = secret.encode(), str(int(time.time()))
     sha256 = hmac.new(key, body, hashlib.sha256)
     match scheme:
         case "github":
@@ -264,7 +266,7 @@ def sign(scheme: str, query: bytes, headers: dict[str, str], body: bytes) -> byt
         case "hmac":
             headers["x-sig"] = base64.b64encode(sha256.digest()).decode()
         case "gitlab":
-            headers["x-gitlab-token"] = SECRET
+            headers["x-gitlab-token"] = secret
         case "stripe":
             digest = hmac.new(key, f"{stamp}.".encode() + body, "sha256").hexdigest()
             headers["stripe-signature"] = f"t={stamp},v1={digest}"
@@ -280,14 +282,14 @@ def sign(scheme: str, query: bytes, headers: dict[str, str], body: bytes) -> byt
         case "basic":
             headers["authorization"] = "Basic " + base64.b64encode(b"me:" + key).decode()
         case "api_key":
-            headers["x-api-key"] = SECRET
+            headers["x-api-key"] = secret
         case "api_key in the URL":
-            return b"key=" + quote(SECRET).encode() + b"&" + query
+            return b"key=" + quote(secret).encode() + b"&" + query
         case "event_grid":
-            return b"code=" + quote(SECRET).encode() + b"&" + query
+            return b"code=" + quote(secret).encode() + b"&" + query
         case "jwt":
             claims = {"iss": "i", "aud": "a", "exp": time.time() + 60}
-            headers["authorization"] = "Bearer " + jwt.encode(claims, SECRET, "HS256")
+            headers["authorization"] = "Bearer " + jwt.encode(claims, secret, "HS256")
     return query
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,17 +16,15 @@ import httpx
 import pytest
 import trustme
 
-from temporal_runner.plugin import HttpServer, PermanentError
+from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
 from temporal_runner.serving import connection
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
 
 
-async def _hello(scope: Any, receive: Any, send: Any) -> None:
+async def _hello(request: HttpRequest) -> HttpAnswer:
     """The smallest application."""
-    headers = [(b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
+    return HttpAnswer(200, b"hello", b"text/plain")
 
 
 @contextlib.asynccontextmanager
@@ -268,16 +267,60 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
     return came
 
 
+def test_a_client_that_comes_while_the_port_closes_does_not_keep_it_open() -> None:
+    """On uvloop, which the runner uses: each connection is told, also one that was just made."""
+    uvloop = pytest.importorskip("uvloop")
+    port = free_port()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    closing, ended = threading.Event(), threading.Event()
+
+    def come_and_ask() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as it:
+                it.settimeout(5)
+                it.sendall(request)
+                while it.recv(1000) and closing.is_set():
+                    it.sendall(request)
+
+    async def busy(request: HttpRequest) -> HttpAnswer:
+        time.sleep(0.001)  # noqa: ASYNC251  the loop has much to do at a time
+        return await _hello(request)
+
+    async def start_and_stop() -> float:
+        closing.clear()
+        server = HttpServer(busy, host="127.0.0.1", port=port, drain=3)
+        await server.start()
+        await asyncio.sleep(0.05)
+        closing.set()
+        began = time.monotonic()
+        await server.stop()
+        return time.monotonic() - began
+
+    async def several_times() -> list[float]:
+        return [await start_and_stop() for _ in range(20)]
+
+    clients = [threading.Thread(target=come_and_ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        took = uvloop.run(several_times())
+    finally:
+        ended.set()
+        for client in clients:
+            client.join()
+    assert max(took) < 2.5, took
+
+
 async def test_requests_sent_ahead_of_their_answers() -> None:
     """Some are answered in their order; thousands, which would take memory, end the connection."""
     request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
     started = 0
 
-    async def slow(scope: Any, receive: Any, send: Any) -> None:
+    async def slow(request: HttpRequest) -> HttpAnswer:
         nonlocal started
         started += 1
         await asyncio.sleep(0.001)
-        await _hello(scope, receive, send)
+        return await _hello(request)
 
     async with _serving(slow, keep_alive=0.2) as server:
         few = b"".join(request % number for number in range(40))
@@ -374,9 +417,8 @@ async def test_pipelined_requests() -> None:
 async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends and sends and reads no answer loses its connection."""
 
-    async def talkative(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+    async def talkative(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(200, b"x" * 1_000_000)
 
     monkeypatch.setattr(connection, "_UNREAD", 0.2)
     async with _serving(talkative) as server:

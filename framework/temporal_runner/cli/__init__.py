@@ -28,11 +28,17 @@ def main() -> None:
 
                 app()
     except UsageError as error:
-        print(error, file=sys.stderr)
+        _print(str(error))
         sys.exit(2)
     except RunnerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print(f"error: {error}")
         sys.exit(1)
+
+
+def _print(error: str) -> None:
+    from temporal_runner.showing import redacted
+
+    print(redacted(error), file=sys.stderr)
 
 
 def _health(url: str = READY) -> None:

@@ -22,7 +22,7 @@ from temporal_runner.plan import DEFAULT_CONNECTION, Plan
 from temporal_runner.retry import Connector, RetryOptions
 from temporal_runner.runtime import loop
 from temporal_runner.runtime.devserver import DevServer
-from temporal_runner.runtime.health import Status, admin_app
+from temporal_runner.runtime.health import Status, admin_endpoint
 from temporal_runner.runtime.listeners import Listener
 from temporal_runner.runtime.processes import WorkerProcess, processes_of
 from temporal_runner.runtime.temporal import TemporalConnection
@@ -146,7 +146,7 @@ class Supervisor:
         if self.plan.admin is None:
             return
         settings = self.plan.admin
-        self.admin = HttpServer(admin_app(self.status), host=settings.host, port=settings.port)
+        self.admin = HttpServer(admin_endpoint(self.status), host=settings.host, port=settings.port)
         await self.admin.start()
         log.info("admin: http://%s:%d/readyz", settings.host, self.admin.port)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.service import RPCError, RPCStatusCode, TLSConfig
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
 
 from temporal_runner.actions import IdempotentSignals
 from temporal_runner.config.connections import TlsSettings
@@ -34,7 +35,9 @@ from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
 from temporal_runner.runtime.failures import classify, look_closer
+from temporal_runner.showing import remember
 
+_COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
 
 _NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
@@ -60,7 +63,7 @@ class Target:
 
     address: str
     namespace: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     retry_on: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -132,6 +135,7 @@ def make_target(plan: ConnectionPlan) -> Target:
         "data_converter": plan.data_converter or pydantic_data_converter,
         "plugins": list(plan.plugins),
         "interceptors": list(plan.interceptors),
+        "grpc_compression": _COMPRESSION[settings.grpc_compression],
         **profile_arguments(profile),
     }
     if settings.identity:
@@ -144,6 +148,9 @@ def make_target(plan: ConnectionPlan) -> Target:
         arguments.setdefault("tls", True)
     if settings.tls is not None:
         arguments["tls"] = _tls(settings.tls)
+    for secret in (arguments.get("api_key"), *arguments.get("rpc_metadata", {}).values()):
+        if isinstance(secret, str):  # the profile's, too
+            remember(secret)
     return Target(
         settings.address or profile.address or "localhost:7233",
         settings.namespace or profile.namespace or "default",
@@ -185,7 +192,13 @@ def load_profile(
     # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.
     except (RuntimeError, ValueError, OSError) as error:
         where = f" (profile {name!r})" if name else ""
-        raise UsageError(f"Temporal's client configuration{where}: {error}") from error
+        raise UsageError(f"Temporal's client configuration{where}: {_told(error)}") from None
+
+
+def _told(error: Exception) -> str:
+    """Why a profile cannot be read, without the lines and the values that the reader shows."""
+    text = re.sub(r"(?m)^ *\d* *\|.*\n?", "", str(error))
+    return re.sub(r"string \"[^\n]*\"", "a string", " ".join(text.split()))
 
 
 def _tls(settings: TlsSettings) -> TLSConfig | bool:

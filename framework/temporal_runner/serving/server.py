@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from temporal_runner.serving.port import AsgiApp, Mounted, Port, Settings
+from temporal_runner.serving.messages import Application
+from temporal_runner.serving.port import Mounted, Port
+from temporal_runner.serving.sockets import Settings
 
 _ports: dict[tuple[str, int], Port] = {}
 """The open ports that may be shared."""
@@ -15,7 +17,7 @@ come again, while a 404 would tell it never to."""
 
 
 class HttpServer:
-    """One ASGI application on one port, without signal handlers and log set-up of its own.
+    """One application on one port: HTTP/1.1, each request answered by a coroutine.
 
     With a `path` it answers there and nowhere else, and shares the port with other servers of this
     process that have other paths on it. Requests in flight are answered when it stops.
@@ -27,7 +29,7 @@ class HttpServer:
 
     def __init__(
         self,
-        app: AsgiApp,
+        application: Application,
         *,
         host: str,
         port: int,
@@ -42,7 +44,7 @@ class HttpServer:
         """Describe the server; `start` opens the port. From now on its path is known there.
 
         Args:
-            app: The ASGI application.
+            application: Answers each request.
             host: The address to listen at.
             port: The port; 0 picks a free one, which nobody else shares.
             path: Where the application answers; None is everywhere, on a port of its own.
@@ -56,7 +58,7 @@ class HttpServer:
         self.host = host
         self.port = port
         self._asked = port
-        self._app = app
+        self._application = application
         self._path = path
         self._settings = Settings(
             keep_alive, header_timeout, drain, cert_path, key_path, client_ca_path
@@ -71,7 +73,7 @@ class HttpServer:
         Raises:
             PermanentError: The port is in use, or may not be opened.
         """
-        mounted = Mounted(self._app)
+        mounted = Mounted(self._application)
         while True:
             known = _paths[self.host, self._asked] if self._asked else ()
             at = self._shared() or Port(self.host, self._asked, self._settings, known)
@@ -83,7 +85,7 @@ class HttpServer:
         self.port = at.port
 
     async def wait(self) -> None:
-        """Return, or raise, when the server has ended."""
+        """Return when the port has closed."""
         if self._at is not None:
             await self._at.ended()
 

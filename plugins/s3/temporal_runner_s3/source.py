@@ -17,6 +17,8 @@ _BATCH = 10
 _MOST_POLLS = 8
 """Receives that are under way at a time at most. Each takes a round trip: one at a time would be
 some 500 messages a second, whatever the queue gives."""
+_LAST_POLLS = 1.0
+"""Seconds that receives of a full queue may still take when the runner stops."""
 
 _lingering: set[asyncio.Task[None]] = set()
 """Connections that are closed but for what is under way."""
@@ -112,6 +114,9 @@ class QueueSource(PullSource):
             await ending
 
     async def _stop_polling(self) -> None:
+        if self._wanted > 1 and self._polls:
+            # The queue is full and answers at once; broken off, many messages would be hidden.
+            await asyncio.wait(self._polls, timeout=_LAST_POLLS)
         for poll in self._polls:
             poll.cancel()
         await asyncio.gather(*self._polls, return_exceptions=True)
