@@ -11,7 +11,7 @@ import pytest
 from tests.support import free_port, run_runner
 
 SLOW = {
-    *("temporalio", "pydantic", "pluggy", "yaml", "backoff", "starlette", "uvicorn", "cel"),
+    *("temporalio", "pydantic", "pluggy", "yaml", "backoff", "httptools", "cel"),
     *("boto3", "botocore", "aiobotocore", "azure", "aiohttp", "jwt"),
 }
 """What takes long to import: vendors' SDKs, and what only some commands need."""

@@ -8,7 +8,7 @@ from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.events import Accepted, Delivery, Event, Written
 from temporal_runner.hooks import hookimpl
 from temporal_runner.parsing import parse_json
-from temporal_runner.serving import HttpServer
+from temporal_runner.serving import HttpAnswer, HttpRequest, HttpServer
 from temporal_runner.sources import (
     Deliver,
     EventSource,
@@ -34,6 +34,8 @@ __all__ = [
     "Accepted",
     "HttpServer",
     "parse_json",
+    "HttpRequest",
+    "HttpAnswer",
     # backoff strategies
     "BackoffKind",
     "Timing",

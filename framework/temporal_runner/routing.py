@@ -181,28 +181,28 @@ class Route:
         Raises:
             ExpressionError: One of its expressions cannot be evaluated, or the ID is no ID.
         """
+        args = self._args.render(scope)
         return Action(
             kind=self.kind,
             name=self.name,
             id=self._workflow_id(scope),
-            args=self._args.render(scope),
+            args=args,
             event=scope.event,
             listener=self._listener,
             connection=self.connection,
             settings=self.settings,
-            start=self._started_by(scope),
+            start=self._started_by(scope, args),
             fairness_key=self._fairness_key.render(scope),
             duplicate_args=self._duplicate_args.render(scope),
         )
 
-    def _started_by(self, scope: Scope) -> StartedBy | None:
+    def _started_by(self, scope: Scope, args: Sequence[Any]) -> StartedBy | None:
         if not isinstance(self.settings, StartedWorkflow):
             return None
-        args = self._args if self.kind == "start" else self._start_args
         return StartedBy(
             workflow=self.workflow,
             task_queue=self.task_queue,
-            args=args.render(scope),
+            args=args if self.kind == "start" else self._start_args.render(scope),
             memo=self._memo.render(scope),
             search_attributes={
                 name: _typed(value) for name, value in self._search_attributes.render(scope).items()

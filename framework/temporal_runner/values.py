@@ -196,7 +196,9 @@ class Secret:
             case {"from_env": str(name), **rest} if not rest:
                 if not os.environ.get(name):
                     raise PydanticCustomError(
-                        "secret", "the environment variable {name} is not set", {"name": name}
+                        "absent_secret",
+                        "the environment variable {name} is not set",
+                        {"name": name},
                     )
                 return cls(os.environ[name])
             case {"from_file": str(path), **rest} if not rest:
@@ -205,7 +207,7 @@ class Secret:
                 except (OSError, ValueError) as error:
                     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise PydanticCustomError(
-                        "secret",
+                        "absent_secret",
                         "cannot read the secret's file {path}: {reason}",
                         {"path": path, "reason": reason},
                     ) from None

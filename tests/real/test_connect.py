@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +14,10 @@ import pytest
 from temporalio.service import TLSConfig
 
 from temporal_runner import GaveUp, PermanentError, connect_to_temporal_with_retry
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import load
+from temporal_runner.plan.make import connection_plans
+from temporal_runner.runtime.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (
     Authority,
@@ -21,7 +28,7 @@ from tests.real.impostors import (
     silent,
     web_server,
 )
-from tests.support import BIN, TemporalServer, free_port, run_runner
+from tests.support import BIN, RunnerProcess, TemporalServer, free_port, run_runner
 
 Figure = Callable[[str, object], None]
 
@@ -85,6 +92,35 @@ async def test_no_tls_against_a_server_with_it_is_permanent(
         error = await fails(address)
     assert isinstance(error, PermanentError)
     assert "speaks TLS, and this client does not" in str(error)
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+async def test_compression(
+    temporal_server: TemporalServer, write_config: WriteConfig, compression: str
+) -> None:
+    """Calls go over the network as they are, or compressed where the config says so."""
+    sent = bytearray()
+    forward = forward_to(temporal_server.address)
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        plain = reader.read
+
+        async def read(most: int = -1) -> bytes:
+            data = await plain(most)
+            sent.extend(data)
+            return data
+
+        reader.read = read  # type: ignore[method-assign, assignment]
+        await forward(reader, writer)
+
+    async with serving(record) as address:
+        file = write_config(
+            f"temporal: {{address: '{address}', grpc_compression: {compression}}}\n"
+        )
+        plan = connection_plans(load(file), Catalog.installed())[0]
+        await make_target(plan).connect()
+    asked_for_the_namespace = b"\x0a\x07default"
+    assert (asked_for_the_namespace in sent) is (compression == "none")
 
 
 async def test_a_connection_that_is_closed_is_transient() -> None:
@@ -408,3 +444,46 @@ def test_a_health_check_is_one_attempt() -> None:
     assert code == 1
     assert time.monotonic() - began < 10
     assert "connection refused" in output
+
+
+def test_wait_becomes_the_command_once_temporal_is_ready(
+    own_temporal_server: TemporalServer, figure: Figure, start_runner: Callable[..., RunnerProcess]
+) -> None:
+    """A late Temporal is waited for without an end, and seen at once though delays are long."""
+    slow = {"TEMPORAL_ADDRESS": own_temporal_server.address}
+    python = ("-c", "import os; print('the command runs as', os.getpid())")
+    process = start_runner("wait", "--timeout", "none", "--", sys.executable, *python, env=slow)
+    process.wait_for("attempt 4 failed")
+    assert "the command runs" not in process.output
+    own_temporal_server.start()
+    serving_at = own_temporal_server.wait_serving()
+    assert process.wait() == 0, process.output
+    figure("the command's end after the server serves", f"{time.monotonic() - serving_at:.2f}s")
+    assert f"the command runs as {process.pid}" in process.output, "it is no process of its own"
+
+
+def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: TemporalServer) -> None:
+    """What follows -- is the command's, options too; there may be no config before it."""
+    ours = ("wait", "--address", temporal_server.address, "--timeout", "60s")
+    code, output = run_runner(*ours, "--", "printf", "%s|", "--timeout", "soon", "--")
+    assert code == 0, output
+    assert "--timeout|soon|--|" in output
+    code, output = run_runner(*ours, "--", "no-such-command")
+    assert code == 2
+    assert "error: no-such-command: No such file or directory" in output
+
+
+def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:
+    """One container has one kind of log, from before Temporal is there to its end."""
+    config = write_config("log: {format: json}\ntemporal: {address: 127.0.0.1:1}\n")
+    code, output = run_runner("wait", config, "--timeout", "1s")
+    assert code == 1
+    first = json.loads(output.splitlines()[0])
+    assert "attempt 1 failed, transient ConnectionRefused" in first["message"]
+
+
+def test_wait_ends_at_sigterm(start_runner: Callable[..., RunnerProcess]) -> None:
+    """With a shell's exit code for it, also as a container's first process."""
+    process = start_runner("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    process.wait_for("attempt 2 failed")
+    assert process.stop(within=10) == 128 + signal.SIGTERM

@@ -15,17 +15,15 @@ import httpx
 import pytest
 import trustme
 
-from temporal_runner.plugin import HttpServer, PermanentError
+from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
 from temporal_runner.serving import connection
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
 
 
-async def _hello(scope: Any, receive: Any, send: Any) -> None:
+async def _hello(request: HttpRequest) -> HttpAnswer:
     """The smallest application."""
-    headers = [(b"content-length", b"5")]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b"hello"})
+    return HttpAnswer(200, b"hello", b"text/plain")
 
 
 @contextlib.asynccontextmanager
@@ -65,6 +63,20 @@ async def test_one_of_two_listeners_stops_and_starts() -> None:
             check_problem(gone, 503, "not ready")
             assert "retry-after" in gone.headers
             assert (await first.post({})).status_code == 202
+
+
+async def test_a_listener_that_is_still_to_come() -> None:
+    """Its sender is asked to come again, and not told that there is no such path."""
+    port = free_port()
+    server = HttpServer(_hello, host="127.0.0.1", port=port, path="/b")
+    async with listening(port=port, path="/a") as first:
+        url = f"http://127.0.0.1:{port}"
+        coming = await first.http.post(f"{url}/b", json={})
+        check_problem(coming, 503, "not ready")
+        assert "retry-after" in coming.headers
+        await server.start()
+        assert (await first.http.post(f"{url}/b", json={})).status_code == 200
+        await server.stop()
 
 
 async def test_the_one_that_opened_the_port_stops_first() -> None:
@@ -254,6 +266,27 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
     return came
 
 
+async def test_requests_sent_ahead_of_their_answers() -> None:
+    """Some are answered in their order; thousands, which would take memory, end the connection."""
+    request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    started = 0
+
+    async def slow(request: HttpRequest) -> HttpAnswer:
+        nonlocal started
+        started += 1
+        await asyncio.sleep(0.001)
+        return await _hello(request)
+
+    async with _serving(slow, keep_alive=0.2) as server:
+        few = b"".join(request % number for number in range(40))
+        assert (await _until_closed(server, few)).count(b"hello") == 40
+        assert started == 40
+        many = b"".join(request % number for number in range(5000))
+        came = await _until_closed(server, many)
+        assert b"429 Too Many Requests" in came
+        assert started < 100
+
+
 async def test_connection_that_sends_nothing() -> None:
     """A connection on which nothing is sent is closed after header_timeout."""
     async with _serving(header_timeout=0.2) as server:
@@ -339,9 +372,8 @@ async def test_pipelined_requests() -> None:
 async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that sends and sends and reads no answer loses its connection."""
 
-    async def talkative(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"x" * 1_000_000})
+    async def talkative(request: HttpRequest) -> HttpAnswer:
+        return HttpAnswer(200, b"x" * 1_000_000)
 
     monkeypatch.setattr(connection, "_UNREAD", 0.2)
     async with _serving(talkative) as server:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from temporal_runner.catalog import Catalog
@@ -24,13 +26,27 @@ def read_plan(config: Path, only: Iterable[str] = ()) -> Plan:
     """
     remember_environment(os.environ)
     catalog = Catalog.installed()
-    plan = make_plan(load(config), catalog, only)
+    with _no_collection():
+        plan = make_plan(load(config), catalog, only)
     for warning in plan.warnings:
         print(redacted(str(warning)), file=sys.stderr)
     for broken in catalog.broken:
         print(redacted(f"warning: {broken}"), file=sys.stderr)
     set_up_log(plan.log.level, plan.log.format)
     return plan
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Nearly all that is made of a config stays; to look for garbage in it is a third of the time.
+
+    That is with 1,500 routes: the collector looks at all of it again and again as it grows.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def set_up_log(level: str = "info", form: str = "text") -> None:

@@ -152,7 +152,8 @@ def _problem(
     if kind == "missing":
         spot = node.key or node.spot
         return Problem(spot, dotted((*base, *steps, loc[-1])), _MESSAGES["missing"])
-    return Problem(node.spot, dotted(base + steps), _message(node, base + steps, details))
+    message = _message(node, base + steps, details)
+    return Problem(node.spot, dotted(base + steps), message, absent=kind == "absent_secret")
 
 
 def _message(node: Node, loc: Loc, details: Any) -> str:

@@ -96,6 +96,8 @@ class ConnectionSettings(Section):
     """The SDK's own client plugins, or functions that return them."""
     interceptors: tuple[Target, ...] = ()
     """Client interceptors, or functions that return them."""
+    grpc_compression: Literal["none", "gzip"] = "none"
+    """Compress what is sent, and take what is compressed: less on the network for more CPU."""
     rpc_timeout: PositiveDuration = timedelta(seconds=5)
     """How long one call that carries out a route may take."""
     retry_on: tuple[Literal["namespace_not_found", "permission_denied"], ...] = ()

@@ -59,6 +59,7 @@ class Problem:
         message: What is wrong and, where it is known, the next step.
         severity: A warning does not stop the runner.
         key_only: The caret stands under a key whose value is not to be shown.
+        absent: A variable or a secret's file that is missing in this process's environment.
     """
 
     spot: Spot | None
@@ -66,6 +67,7 @@ class Problem:
     message: str
     severity: Literal["error", "warning"] = "error"
     key_only: bool = False
+    absent: bool = False
 
     def __str__(self) -> str:
         place = f"{self.spot}  " if self.spot else ""

@@ -6,6 +6,7 @@ attempt here is connect, ask for health, ask for the namespace.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
@@ -26,7 +27,7 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.service import RPCError, RPCStatusCode, TLSConfig
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
 
 from temporal_runner.actions import IdempotentSignals
 from temporal_runner.config.connections import TlsSettings
@@ -36,11 +37,16 @@ from temporal_runner.retry import Verdict
 from temporal_runner.runtime.failures import classify, look_closer
 from temporal_runner.showing import remember
 
+_COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
 
 _NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
 """What other SDKs and the CLI read and `temporalio.envconfig` drops without a word."""
 _PROBE_TIMEOUT = timedelta(seconds=3)
+_BOTH_CALLS = 4.0
+"""Seconds after which a probe is given up whatever the SDK does: its own time-out does not run
+while it connects anew, and to a host that is gone without a word (a container that was killed, a
+network that is cut) that takes more than a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +100,17 @@ async def check_usable(client: Client) -> None:
     """Ask the server for its health and for the namespace.
 
     Raises:
-        TransientError: It is not serving.
+        TransientError: It is not serving, or does not answer in time.
         RPCError: It does not answer, or the namespace cannot be used.
     """
+    try:
+        async with asyncio.timeout(_BOTH_CALLS):
+            await _check_usable(client)
+    except TimeoutError:
+        raise TransientError(f"no answer within {_BOTH_CALLS:g}s") from None
+
+
+async def _check_usable(client: Client) -> None:
     try:
         if not await client.service_client.check_health(timeout=_PROBE_TIMEOUT):
             raise TransientError("the server answers that it is not serving")
@@ -121,6 +135,7 @@ def make_target(plan: ConnectionPlan) -> Target:
         "data_converter": plan.data_converter or pydantic_data_converter,
         "plugins": list(plan.plugins),
         "interceptors": list(plan.interceptors),
+        "grpc_compression": _COMPRESSION[settings.grpc_compression],
         **profile_arguments(profile),
     }
     if settings.identity:

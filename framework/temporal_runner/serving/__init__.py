@@ -1,8 +1,12 @@
 """HTTP in the runner's own event loop: what the admin endpoint and HTTP event sources share.
 
-uvicorn is imported when a server starts, so that a runner without one does not load it.
+    socket -> Engine -> Connection -> HttpRequest -> Port (which path?) -> application -> HttpAnswer
+
+llhttp parses (by httptools, which is imported when a port opens); what is ours is the order of
+answers, and bounds on what a client may hold.
 """
 
+from temporal_runner.serving.messages import Application, HttpAnswer, HttpRequest, problem
 from temporal_runner.serving.server import HttpServer
 
-__all__ = ["HttpServer"]
+__all__ = ["Application", "HttpAnswer", "HttpRequest", "HttpServer", "problem"]

@@ -1,4 +1,4 @@
-"""uvicorn as it is run here: no signal handlers, no log set-up, and it stops when it is told."""
+"""A listening socket and the connections that it takes, until it is told to close."""
 
 from __future__ import annotations
 
@@ -7,79 +7,130 @@ import contextlib
 import logging
 import socket
 import ssl
-from typing import Any
+import time
+from email.utils import formatdate
 
-import uvicorn
+from temporal_runner.serving import connection
+from temporal_runner.serving.connection import Connection
+from temporal_runner.serving.messages import Application
 
-from temporal_runner.serving.connection import bounded
+log = logging.getLogger("temporal_runner.serving")
+
+_LOOKS = 0.25
+"""Seconds between two looks at what is due, where no bound is shorter than some seconds."""
 
 
-class Engine(uvicorn.Server):
-    """One uvicorn server on one socket."""
+class Engine:
+    """Serves one application on one socket.
+
+    Attributes:
+        application: Answers each request.
+        keep_alive: Seconds after which an idle connection is closed.
+        header_timeout: Seconds that a request's head may take.
+    """
 
     def __init__(
         self,
-        app: Any,
+        application: Application,
         *,
         keep_alive: float,
         header_timeout: float,
-        drain: float,
         tls: ssl.SSLContext | None,
     ) -> None:
-        """Set it up.
+        """Open nothing yet.
 
         Args:
-            app: The ASGI application.
+            application: Answers each request.
             keep_alive: Seconds after which an idle connection is closed.
             header_timeout: Seconds that a request's head may take.
-            drain: Seconds that requests in flight get at the end.
             tls: Serve HTTPS by this context.
         """
-        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-        config = uvicorn.Config(
-            app,
-            http=bounded(header_timeout),
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            interface="asgi3",
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=max(1, round(keep_alive)),
-            timeout_graceful_shutdown=max(1, round(drain)),
-            ssl_context_factory=(lambda *_: tls) if tls else None,
-        )
-        config.load()
-        super().__init__(config)
-        self._told = asyncio.Event()
+        self.application = application
+        self.keep_alive = keep_alive
+        self.header_timeout = header_timeout
+        self._tls = tls
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._looking: asyncio.TimerHandle | None = None
+        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._closing = False
+        self._second = 0
+        self._date = b""
 
-    async def run_at(self, listening: socket.socket) -> None:
-        """Serve until `stop`, then finish the requests in flight."""
-        # `serve` would take over SIGINT and SIGTERM, which are the supervisor's.
-        await self._serve([listening])
-
-    def stop(self) -> None:
-        """End soon; `run_at` returns then."""
-        self.should_exit = True
-        self._told.set()
-
-    async def main_loop(self) -> None:
-        """Wait for `stop`; uvicorn's own would look ten times a second."""
-        while not self.should_exit:
-            await self.on_tick(0)  # writes the time for the header Date
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._told.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and serve to their end those that were taken."""
+    async def open(self, listening: socket.socket) -> None:
+        """Take connections from a socket."""
+        self._listening = listening
         loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: Connection(self),
+            sock=listening,
+            ssl=self._tls,
+            ssl_handshake_timeout=self.header_timeout if self._tls else None,
+        )
+
+    async def close(self, within: float) -> None:
+        """Take no more connections, and answer what those have asked that were taken.
+
+        Args:
+            within: Seconds that this may take; what is not answered then is cancelled.
+        """
+        if self._server is None or self._listening is None:
+            return
         # A connection that asyncio has accepted, but made no transport for when its server closes,
         # is neither served nor closed: let it take no more, and make those transports first.
-        for listening in sockets or ():
-            with contextlib.suppress(RuntimeError, NotImplementedError):  # uvloop needs none of it
-                loop.remove_reader(listening.fileno())
+        with contextlib.suppress(RuntimeError, NotImplementedError):  # uvloop needs none of it
+            asyncio.get_running_loop().remove_reader(self._listening.fileno())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        await super().shutdown(sockets)
+        self._closing = True
+        self._server.close()
+        for one in list(self._connections):
+            one.finish()
+        try:
+            async with asyncio.timeout(within):
+                await self._empty.wait()
+        except TimeoutError:
+            log.warning("%d connections did not end within %g s", len(self._connections), within)
+            for one in list(self._connections):
+                one.abort()
+            await self._empty.wait()
+
+    # For its connections.
+
+    def enter(self, one: Connection) -> str:
+        """A connection is there; why it is not welcome, or empty."""
+        self._connections.add(one)
+        self._empty.clear()
+        if self._looking is None:
+            self._look()
+        if self._closing:
+            return "the port is closing"
+        too_many = len(self._connections) > connection.MAX_CONNECTIONS
+        return "too many connections" if too_many else ""
+
+    def leave(self, one: Connection) -> None:
+        """It is gone."""
+        self._connections.discard(one)
+        if not self._connections:
+            self._empty.set()
+            if self._looking is not None:
+                self._looking.cancel()
+                self._looking = None
+
+    def date(self) -> bytes:
+        """The header Date, written once a second."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._date = formatdate(now, usegmt=True).encode()
+        return self._date
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for one in [one for one in self._connections if one.due <= now]:
+            one.expire()
+        every = min(_LOOKS, self.header_timeout / 4, self.keep_alive / 4)
+        self._looking = loop.call_later(every, self._look)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
-from temporal_runner.serving.port import AsgiApp, Mounted, Port, Settings
+from temporal_runner.serving.messages import Application
+from temporal_runner.serving.port import Mounted, Port
+from temporal_runner.serving.sockets import Settings
 
 _ports: dict[tuple[str, int], Port] = {}
 """The open ports that may be shared."""
+_paths: dict[tuple[str, int], set[str]] = defaultdict(set)
+"""The paths that somebody answers at, or will, or did: where nobody does now a sender is asked to
+come again, while a 404 would tell it never to."""
 
 
 class HttpServer:
-    """One ASGI application on one port, without signal handlers and log set-up of its own.
+    """One application on one port: HTTP/1.1, each request answered by a coroutine.
 
     With a `path` it answers there and nowhere else, and shares the port with other servers of this
     process that have other paths on it. Requests in flight are answered when it stops.
@@ -23,7 +29,7 @@ class HttpServer:
 
     def __init__(
         self,
-        app: AsgiApp,
+        application: Application,
         *,
         host: str,
         port: int,
@@ -35,10 +41,10 @@ class HttpServer:
         key_path: str = "",
         client_ca_path: str = "",
     ) -> None:
-        """Describe the server; `start` opens the port.
+        """Describe the server; `start` opens the port. From now on its path is known there.
 
         Args:
-            app: The ASGI application.
+            application: Answers each request.
             host: The address to listen at.
             port: The port; 0 picks a free one, which nobody else shares.
             path: Where the application answers; None is everywhere, on a port of its own.
@@ -52,12 +58,14 @@ class HttpServer:
         self.host = host
         self.port = port
         self._asked = port
-        self._app = app
+        self._application = application
         self._path = path
         self._settings = Settings(
             keep_alive, header_timeout, drain, cert_path, key_path, client_ca_path
         )
         self._at: Port | None = None
+        if path is not None and port:
+            _paths[host, port].add(path)
 
     async def start(self) -> None:
         """Open the port and begin to answer.
@@ -65,9 +73,10 @@ class HttpServer:
         Raises:
             PermanentError: The port is in use, or may not be opened.
         """
-        mounted = Mounted(self._app)
+        mounted = Mounted(self._application)
         while True:
-            at = self._shared() or Port(self.host, self._asked, self._settings)
+            known = _paths[self.host, self._asked] if self._asked else ()
+            at = self._shared() or Port(self.host, self._asked, self._settings, known)
             if self._path is not None and self._asked:
                 _ports[self.host, self._asked] = at
             if await at.join(self._path, mounted, self._settings):
@@ -76,7 +85,7 @@ class HttpServer:
         self.port = at.port
 
     async def wait(self) -> None:
-        """Return, or raise, when the server has ended."""
+        """Return when the port has closed."""
         if self._at is not None:
             await self._at.ended()
 

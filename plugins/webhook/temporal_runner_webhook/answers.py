@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 from pydantic_core import to_json
 
-from temporal_runner.plugin import Accepted, Delivery
+from temporal_runner.plugin import Accepted, Delivery, HttpAnswer
 from temporal_runner_webhook.config import PATH, ResponseOptions, ResponseTemplate
-from temporal_runner_webhook.request import Refusal, Send
+from temporal_runner_webhook.request import Refusal
 
 _RETRY_AFTER = 5.0
 """Seconds, where whoever refuses does not say."""
@@ -56,40 +55,13 @@ class WebhookDelivery(Delivery):
         self.outcome, self.reason = "rejected", reason
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer.
-
-    Attributes:
-        status: Its status.
-        content: Its body.
-        media_type: The body's media type.
-        headers: More headers.
-    """
-
-    status: int
-    content: bytes = b""
-    media_type: bytes = b"application/json"
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    async def send(self, send: Send) -> None:
-        """Send it."""
-        headers = list(self.headers)
-        if self.status != HTTPStatus.NO_CONTENT:
-            headers.append((b"content-length", b"%d" % len(self.content)))
-        if self.content:
-            headers.append((b"content-type", self.media_type))
-        await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.content})
-
-
-def json_answer(status: int, body: Any) -> Answer:
+def json_answer(status: int, body: Any) -> HttpAnswer:
     """An answer with a JSON body."""
     # A workflow's result may hold what JSON has no form for.
-    return Answer(status, to_json(body, fallback=str))
+    return HttpAnswer(status, to_json(body, fallback=str))
 
 
-def problem(refusal: Refusal, **more: Any) -> Answer:
+def problem(refusal: Refusal, **more: Any) -> HttpAnswer:
     """A refusal as an answer with a problem body (RFC 9457)."""
     body = {
         "type": "about:blank",
@@ -98,20 +70,22 @@ def problem(refusal: Refusal, **more: Any) -> Answer:
         "detail": refusal.detail,
         **more,
     }
-    return Answer(refusal.status.value, to_json(body), b"application/problem+json", refusal.headers)
+    return HttpAnswer(
+        refusal.status.value, to_json(body), b"application/problem+json", refusal.headers
+    )
 
 
 class Answers:
     """The answers of one listener."""
 
     def __init__(self, options: ResponseOptions) -> None:
-        self._templates: dict[str, Callable[[WebhookDelivery], Answer]] = {
+        self._templates: dict[str, Callable[[WebhookDelivery], HttpAnswer]] = {
             outcome: _compile(template)
             for outcome in type(options).model_fields
             if (template := getattr(options, outcome)) is not None
         }
 
-    def to(self, deliveries: Sequence[WebhookDelivery]) -> Answer:
+    def to(self, deliveries: Sequence[WebhookDelivery]) -> HttpAnswer:
         """The answer to a request with these deliveries, each of them settled."""
         if not deliveries:
             return json_answer(HTTPStatus.OK, {"status": "ignored"})
@@ -156,8 +130,8 @@ def _told(delivery: WebhookDelivery) -> str:
 # Templates. ---------------------------------------------------------------------------------------
 
 
-def _compile(template: ResponseTemplate) -> Callable[[WebhookDelivery], Answer]:
-    def fill(delivery: WebhookDelivery) -> Answer:
+def _compile(template: ResponseTemplate) -> Callable[[WebhookDelivery], HttpAnswer]:
+    def fill(delivery: WebhookDelivery) -> HttpAnswer:
         accepted = delivery.accepted
         scope = {
             "event": delivery.event.to_dict(),
@@ -171,10 +145,10 @@ def _compile(template: ResponseTemplate) -> Callable[[WebhookDelivery], Answer]:
         )
         body = _fill(template.body, scope)
         if body is None or template.status == HTTPStatus.NO_CONTENT:
-            return Answer(template.status, headers=headers)
+            return HttpAnswer(template.status, headers=headers)
         if isinstance(template.body, str) and isinstance(body, str):
-            return Answer(template.status, body.encode(), b"text/plain; charset=utf-8", headers)
-        return Answer(template.status, to_json(body, fallback=str), headers=headers)
+            return HttpAnswer(template.status, body.encode(), b"text/plain; charset=utf-8", headers)
+        return HttpAnswer(template.status, to_json(body, fallback=str), headers=headers)
 
     return fill
 

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Collection, Mapping
 from http import HTTPStatus
 
-from temporal_runner.plugin import Event
-from temporal_runner_webhook.answers import Answer, json_answer
+from temporal_runner.plugin import Event, HttpAnswer
+from temporal_runner_webhook.answers import json_answer
 from temporal_runner_webhook.request import Refusal, bad
 from temporal_runner_webhook.schemes import EventGridVerification, Verification
 from temporal_runner_webhook.verify import Verify
@@ -23,7 +23,7 @@ def allowed_origins(settings: Verification, more: Collection[str]) -> Collection
     return more
 
 
-def allow_origin(headers: Mapping[str, str], allowed: Collection[str]) -> Answer:
+def allow_origin(headers: Mapping[str, str], allowed: Collection[str]) -> HttpAnswer:
     """The answer to OPTIONS (CloudEvents' "HTTP 1.1 Web Hooks", section 4).
 
     Raises:
@@ -36,7 +36,7 @@ def allow_origin(headers: Mapping[str, str], allowed: Collection[str]) -> Answer
         )
     if origin not in allowed and "*" not in allowed:
         raise Refusal(HTTPStatus.FORBIDDEN, "this origin may not send events here")
-    return Answer(
+    return HttpAnswer(
         HTTPStatus.OK,
         headers=(
             (b"allow", b"POST"),
@@ -47,7 +47,7 @@ def allow_origin(headers: Mapping[str, str], allowed: Collection[str]) -> Answer
     )
 
 
-async def handshake(scheme: str, event: Event, verify: Verify) -> Answer | None:
+async def handshake(scheme: str, event: Event, verify: Verify) -> HttpAnswer | None:
     """The answer to an event that asks whether it is us; None for any other event.
 
     Raises:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
+from temporal_runner.plugin import HttpRequest
 from temporal_runner.plugin import parse_json as read_json
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 _MAX_FIELDS = 1000
 """Fields of a form."""
 _MAX_PARAMETERS = 100
@@ -91,24 +88,13 @@ class Request:
         return values.get(name, [""])[0]
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
-    """A request's headers by lower-case name."""
-    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-
-
 async def read_body(
-    headers: Mapping[str, str],
-    receive: Receive,
-    *,
-    most: int,
-    within: float,
-    hold: Callable[[int], None],
+    request: HttpRequest, *, most: int, within: float, hold: Callable[[int], None]
 ) -> bytes | None:
     """Receive a body.
 
     Args:
-        headers: The request's.
-        receive: Gives the next piece.
+        request: Whose.
         most: Bytes that it may have.
         within: Seconds that it may take.
         hold: Told of each piece's bytes; raises where there is no room for them.
@@ -119,31 +105,38 @@ async def read_body(
     Raises:
         Refusal: It is too large or too slow, or there is no room.
     """
-    length = headers.get("content-length", "0")
+    body = request.take()
+    if not request.complete:
+        return await _rest_of(request, body, most, within, hold)
+    if len(body) > most:
+        raise too_large(most)
+    hold(len(body))
+    return body
+
+
+async def _rest_of(
+    request: HttpRequest, first: bytes, most: int, within: float, hold: Callable[[int], None]
+) -> bytes | None:
+    length = request.headers.get("content-length", "0")
     if length.isdecimal() and int(length[:20]) > most:
         raise too_large(most)
-    chunks: list[bytes] = []
-    size = 0
+    pieces = [first]
+    size = len(first)
+    hold(size)
     try:
         async with asyncio.timeout(within):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
+            while not request.complete:
+                await request.more()
+                if request.gone:
                     return None
-                chunk = message.get("body", b"")
-                size += len(chunk)
+                pieces.append(request.take())
+                size += len(pieces[-1])
                 if size > most:
                     raise too_large(most)
-                hold(len(chunk))
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                hold(len(pieces[-1]))
     except TimeoutError:
-        raise Refusal(
-            HTTPStatus.REQUEST_TIMEOUT,
-            "the body did not arrive in time",
-            ((b"connection", b"close"),),
-        ) from None
+        raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not arrive in time") from None
+    return b"".join(pieces)
 
 
 def expand(request: Request, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""The webhook source: one bare ASGI application, from request to deliveries to answer.
+"""The webhook source: from request to deliveries to answer.
 
 A request is answered 2xx only after its deliveries are settled: 202 when Temporal accepted it, 200
 when Temporal had it already or no route wants it. Every refusal has a problem body (RFC 9457).
@@ -9,21 +9,20 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 
-from temporal_runner.plugin import Deliver, HttpServer, PushSource, SourceContext
-from temporal_runner_webhook.answers import Answer, Answers, WebhookDelivery, problem
+from temporal_runner.plugin import (
+    Deliver,
+    HttpAnswer,
+    HttpRequest,
+    HttpServer,
+    PushSource,
+    SourceContext,
+)
+from temporal_runner_webhook.answers import Answers, WebhookDelivery, problem
 from temporal_runner_webhook.config import TlsOptions, WebhookOptions
 from temporal_runner_webhook.handshakes import allow_origin, allowed_origins, handshake
 from temporal_runner_webhook.limits import Held, Limits
 from temporal_runner_webhook.mapping import EventReader
-from temporal_runner_webhook.request import (
-    Receive,
-    Refusal,
-    Request,
-    Scope,
-    Send,
-    headers_of,
-    read_body,
-)
+from temporal_runner_webhook.request import Refusal, Request, read_body
 from temporal_runner_webhook.schemes import EventGridVerification
 from temporal_runner_webhook.verify import make_verify
 
@@ -43,7 +42,7 @@ class WebhookSource(PushSource):
         self._body_timeout = options.body_timeout.total_seconds()
         tls = options.tls or TlsOptions.model_construct(cert_path="")
         self._server = HttpServer(
-            self._app,
+            self._answer,
             host=options.host,
             port=options.port,
             path=options.path,
@@ -87,41 +86,35 @@ class WebhookSource(PushSource):
 
     # One request.
 
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, asked: HttpRequest) -> HttpAnswer | None:
         try:
             held = self._limits.enter()
             try:
-                answer = await self._answer(scope, receive, held)
+                return await self._take(asked, held)
             finally:
                 held.leave()
         except Refusal as refusal:
-            answer = problem(refusal)
+            return problem(refusal)
         except Exception:
             self._log.exception("answering a request failed")
             fault = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "the runner's log says more")
-            answer = problem(fault)
-        if answer is not None:
-            await answer.send(send)
+            return problem(fault)
 
-    async def _answer(self, scope: Scope, receive: Receive, held: Held) -> Answer | None:
+    async def _take(self, asked: HttpRequest, held: Held) -> HttpAnswer | None:
         """From request to answer; None where the sender went away."""
-        headers = headers_of(scope)
-        if scope["method"] == "OPTIONS":
-            return await self._preflight(Request(headers, scope["query_string"], b""))
-        if scope["method"] != "POST":
+        if asked.method == "OPTIONS":
+            return await self._preflight(Request(asked.headers, asked.query_string, b""))
+        if asked.method != "POST":
             raise Refusal(
                 HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", ((b"allow", b"POST"),)
             )
+        options = self._options
         body = await read_body(
-            headers,
-            receive,
-            most=self._options.max_body,
-            within=self._body_timeout,
-            hold=held.hold,
+            asked, most=options.max_body, within=self._body_timeout, hold=held.hold
         )
         if body is None:
             return None
-        request = Request(headers, scope["query_string"], body)
+        request = Request(asked.headers, asked.query_string, body)
         await self._verify(request)
         events = self._reader.read(request)
         if events and (answer := await handshake(self._scheme, events[0], self._verify)):
@@ -134,7 +127,7 @@ class WebhookSource(PushSource):
                 self._log.debug("event %s is to come again: %s", delivery.event.id, delivery.reason)
         return self._answers.to(deliveries)
 
-    async def _preflight(self, request: Request) -> Answer:
+    async def _preflight(self, request: Request) -> HttpAnswer:
         answer = allow_origin(request.headers, self._origins)
         settings = self._options.verify
         if isinstance(settings, EventGridVerification) and settings.query:
