@@ -47,7 +47,7 @@ def careless(source: str) -> list[str]:
     """Comparisons in which a secret may stand, by the names in them."""
     found = []
     for operand in _compared(ast.parse(source)):
-        text = ast.unparse(operand)
+        text = "" if isinstance(operand, ast.Constant) else ast.unparse(operand)
         if _SECRET.search(text.lower()):
             found.append(f"line {operand.lineno}: {text}")
     return found

@@ -114,10 +114,10 @@ TEXTS = {"l": [{"id": str(n), "m": [1, 2]} for n in range(20_000)], "s": ""}
 def test_a_large_event_does_not_stop_the_runner(source: str, data: dict[str, Any]) -> None:
     """What would take minutes is refused at once, and says why."""
     expression = Expression(source)
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(ExpressionError, match="too much work for one event"):
         expression.evaluate(Scope(Event(id="1", source="s", type="t", data=data)))
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ from tests.fuzz.signing import AMAZON, SNS_TOPIC, sign_sns, sns_certificates
 Target = Callable[[bytes], None]
 
 LONGEST = 5.0
-"""Seconds that any input may take."""
+"""Seconds of the processor that any input may take."""
 SECRET = "a-secret-of-the-tests-of-more-than-32-bytes"
 ENVIRON = {"A": "1", "B": "text", "RAW": "\udcff"}
 CONVERTER = pydantic_data_converter.payload_converter
@@ -58,9 +58,9 @@ logging.getLogger("temporal_runner_webhook").setLevel(logging.CRITICAL)
 @contextmanager
 def bounded() -> Iterator[None]:
     """It takes no longer than it may."""
-    began = time.monotonic()
+    began = time.thread_time()
     yield
-    assert time.monotonic() - began < LONGEST, "it took too long"
+    assert time.thread_time() - began < LONGEST, "it took too long"
 
 
 # What every event must be good for. ---------------------------------------------------------------
