@@ -240,9 +240,9 @@ def main(folder: Path | None) -> None:
     """Simulate every strategy without and with `wake_on_port`; print, and draw into a folder."""
     alone = {name: simulate(backoff) for name, backoff in STRATEGIES.items()}
     print(f"without wake_on_port\n\n{table(alone)}\n", flush=True)
-    # Looks are many: a tenth of the herd, and a tenth of the server, tell the same.
+    # Looks are many: a small part of the herd, and of the server, tell the same.
     woken = {
-        name: simulate(backoff, RUNNERS // 10, wake=True) for name, backoff in STRATEGIES.items()
+        name: simulate(backoff, RUNNERS // 20, wake=True) for name, backoff in STRATEGIES.items()
     }
     print(f"with wake_on_port\n\n{table(woken)}\n")
     for name, herd in woken.items():
