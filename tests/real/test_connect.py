@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -516,3 +518,34 @@ def test_wait_ends_at_sigterm(start_runner: Callable[..., RunnerProcess]) -> Non
     process = start_runner("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
     process.wait_for("attempt 2 failed")
     assert process.stop(within=10) == 128 + signal.SIGTERM
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by /proc")
+@pytest.mark.parametrize(("set_to", "threads"), [(None, 1), ("3", 3)])
+def test_the_sdk_works_with_one_thread(set_to: str | None, threads: int) -> None:
+    """Unless the environment says otherwise; processes that are started later see none of it."""
+    code = """if True:
+        import os, time
+        from temporal_runner.runtime.target import quiet_runtime
+
+        def named_so():
+            threads = os.listdir("/proc/self/task")
+            names = [open(f"/proc/self/task/{one}/comm").read() for one in threads]
+            return sum(name.startswith("tokio") for name in names)
+
+        before = os.environ.get("TOKIO_WORKER_THREADS")
+        runtime = quiet_runtime()
+        until = time.monotonic() + 10
+        while named_so() < THREADS and time.monotonic() < until:
+            time.sleep(0.01)
+        time.sleep(0.1)  # one too many would be here by now
+        assert os.environ.get("TOKIO_WORKER_THREADS") == before
+        print(named_so())
+    """.replace("THREADS", str(threads))
+    environment = {**os.environ, **({"TOKIO_WORKER_THREADS": set_to} if set_to else {})}
+    if not set_to:
+        environment.pop("TOKIO_WORKER_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(threads)]

@@ -1,6 +1,6 @@
 """HTTP in the runner's own event loop: what the admin endpoint and HTTP event sources share.
 
-    socket -> Engine -> Connection -> HttpRequest -> Port (which path?) -> application -> HttpAnswer
+    Engine -> Connection -> Reader -> HttpRequest -> Port -> application -> HttpAnswer
 
 llhttp parses (by httptools, which is imported when a port opens); what is ours is the order of
 answers, and bounds on what a client may hold.

@@ -1,8 +1,7 @@
 """One client's connection: its requests, one at a time and in order, and what it may hold.
 
-httptools' parser (llhttp, strict) calls the `on_` methods. A connection has one time by which
-something has to happen (`due`), which its engine looks at now and then: no timer is set and none
-cancelled for a request.
+A connection has one time by which something has to happen (`due`), which its engine looks at now
+and then: no timer is set and none cancelled for a request.
 """
 
 from __future__ import annotations
@@ -13,11 +12,9 @@ import math
 from collections import deque
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
-from urllib.parse import unquote
-
-import httptools
 
 from temporal_runner.serving.messages import HttpAnswer, HttpRequest, problem
+from temporal_runner.serving.reader import NotHttp, Reader
 
 if TYPE_CHECKING:
     from temporal_runner.serving.engine import Engine
@@ -39,7 +36,6 @@ on the wire, and a thousand times that in memory."""
 MAX_CONNECTIONS = 1000
 """Connections to one port at a time."""
 _NEVER = math.inf
-_FOR_HTTP2 = ("upgrade", "http2-settings")
 
 
 class Connection(asyncio.Protocol):
@@ -52,21 +48,13 @@ class Connection(asyncio.Protocol):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._clock = asyncio.get_running_loop().time
-        self._parser = self._new_parser()
+        self._reader = Reader(self)
         self._transport: asyncio.Transport | None = None
-        self._arriving: HttpRequest | None = None
-        """The request that arrives, from its first byte to its last."""
         self._current: HttpRequest | None = None
         """The request that is being answered."""
         self._waiting: deque[HttpRequest] = deque()
         """Those that came before their turn."""
         self._answering: asyncio.Task[None] | None = None
-        self._url = b""
-        self._in_head = True
-        self._began = False
-        """A head began in the bytes that are being read."""
-        self._head = 0
-        """Bytes of the head that is arriving, but for those that it began in."""
         self._reading = True
         self._unread = False
         """The client does not read its answers."""
@@ -89,20 +77,17 @@ class Connection(asyncio.Protocol):
         """Bytes came."""
         if self._parting or self._last_words is not None:
             return
-        self._began = False
         try:
-            self._feed(data)
-        except httptools.HttpParserError:
+            self._reader.feed(data)
+        except NotHttp:
             if len(self._waiting) >= _MOST_AHEAD:
                 self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "wait for the answers to the first ones")
             else:
                 self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
             return
-        if self._in_head and not self._began:
-            self._head += len(data)
-            if self._head > _MAX_HEAD:
-                status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-                self._refuse(status, f"the head is larger than {_MAX_HEAD} bytes")
+        if self._reader.head > _MAX_HEAD:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            self._refuse(status, f"the head is larger than {_MAX_HEAD} bytes")
 
     def pause_writing(self) -> None:
         """Answers are not read."""
@@ -118,113 +103,34 @@ class Connection(asyncio.Protocol):
         """The client has gone; what it asked for is still seen to its end."""
         self._transport = None
         self._waiting.clear()
-        if self._arriving is not None:
-            self._arriving.end(gone=True)
+        self._reader.end()
         if self._current is None:
             self._engine.leave(self)
         self.due = _NEVER
-        self._parser = cast(httptools.HttpRequestParser, None)  # which knows this, too
 
-    # The parser.
+    # What the reader finds.
 
-    def _new_parser(self) -> httptools.HttpRequestParser:
-        parser = httptools.HttpRequestParser(self)
-        # What is sent after `Connection: close` is no error: it is never looked at.
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        return parser
+    def head_begins(self) -> None:
+        """A request after the first has begun."""
+        self._wait()
 
-    def _feed(self, data: bytes) -> None:
-        while True:
-            try:
-                self._parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                # Some clients (Java's) ask for HTTP/2 with each first request. The parser then
-                # takes the body for something else: it gets the request again without the question.
-                data = self._head_without_upgrade() + data[upgrade.args[0] :]
-                self._parser = self._new_parser()
-
-    def _head_without_upgrade(self) -> bytes:
-        method = self._parser.get_method()
-        if method == b"CONNECT" or self._arriving is None:
-            raise httptools.HttpParserError("this is no proxy")
-        headers = self._arriving.headers
-        if "close" not in headers.get("connection", "").lower():
-            headers.pop("connection", None)
-        else:
-            headers["connection"] = "close"
-        lines = [b"%b %b HTTP/1.1" % (method, self._url)]
-        lines += [
-            f"{name}: {value}".encode("latin-1")
-            for name, value in headers.items()
-            if name not in _FOR_HTTP2
-        ]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
-
-    def on_message_begin(self) -> None:
-        """The first byte of a request."""
-        self._arriving = HttpRequest(self)
-        self._url = b""
-        self._head = 0
-        self._began = True
-        if not self._in_head:
-            self._in_head = True
-            self._wait()
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the request's target."""
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header; one behind the body would be too late to be believed."""
-        if self._in_head and self._arriving is not None:
-            self._arriving.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-
-    def on_headers_complete(self) -> None:
-        """The head is there: the request can be answered."""
-        request, parser = self._arriving, self._parser
-        if request is None or parser.should_upgrade():
-            return
-        version = parser.get_http_version()
-        if version not in {"1.1", "1.0"}:
-            raise httptools.HttpParserError(f"there is no HTTP/{version} here")
-        self._in_head = False
-        request.method = parser.get_method().decode()
-        request.keep_alive = version == "1.1" and parser.should_keep_alive()
-        self._aim(request)
+    def head_ends(self, request: HttpRequest) -> None:
+        """A request can be answered, if it is its turn."""
         if self._current is None and not self._unread:
             self._begin(request)
         elif len(self._waiting) >= _MOST_AHEAD:
-            raise httptools.HttpParserError("too many requests ahead of their answers")
+            raise NotHttp("too many requests ahead of their answers")
         else:
             self._waiting.append(request)
             self._regulate()
 
-    def _aim(self, request: HttpRequest) -> None:
-        path, _, query = self._url.partition(b"?")
-        if not path.startswith(b"/"):
-            target = httptools.parse_url(self._url)
-            path, query = target.path or b"/", target.query or b""
-        request.path = path.decode("latin-1")
-        if "%" in request.path:
-            request.path = unquote(request.path)
-        request.query_string = query
+    def body_grows(self, request: HttpRequest) -> None:
+        """There is more of its body."""
+        if request.buffered > _MAX_BUFFERED:
+            self._regulate()
 
-    def on_body(self, piece: bytes) -> None:
-        """A piece of the body."""
-        request = self._arriving
-        if request is not None and not request.answered:
-            request.add(piece)
-            if request.buffered > _MAX_BUFFERED:
-                self._regulate()
-
-    def on_message_complete(self) -> None:
-        """The last byte of a request."""
-        request = self._arriving
-        if request is None or self._parser.should_upgrade():
-            return
-        self._arriving = None
-        request.end()
+    def body_ends(self, request: HttpRequest) -> None:
+        """All of its body is here, perhaps after its answer."""
         if request.answered:
             self._go_on() if request.keep_alive else self._close()
 
@@ -288,7 +194,7 @@ class Connection(asyncio.Protocol):
         """Read on, or not, by what is here already."""
         if self._transport is None or self._transport.is_closing():
             return
-        body = self._arriving
+        body = self._reader.arriving
         full = body is not None and not body.answered and body.buffered > _MAX_BUFFERED
         reading = not (self._waiting or full)
         if reading is not self._reading:
@@ -306,9 +212,9 @@ class Connection(asyncio.Protocol):
             within = _UNREAD
         elif self._parting:
             within = _LINGER
-        elif self._in_head:
+        elif self._reader.in_head:
             within = self._engine.header_timeout
-        elif self._arriving is not None:
+        elif self._reader.arriving is not None:
             within = _LINGER
         else:
             within = self._engine.keep_alive
@@ -321,7 +227,7 @@ class Connection(asyncio.Protocol):
             return
         if self._unread or transport.is_closing():
             transport.abort()
-        elif self._in_head and not self._parting:
+        elif self._reader.in_head and not self._parting:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "the request did not arrive in time")
         else:
             self._close()
@@ -343,7 +249,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Say what is wrong when it is its turn, and listen no more."""
-        arriving = self._arriving
+        arriving = self._reader.arriving
         if arriving is not None and arriving.answered:
             self._part()
             return
@@ -361,6 +267,8 @@ class Connection(asyncio.Protocol):
     def _part(self) -> None:
         """End our side, and let the client's come to an end: a reset would lose it the answer."""
         self._parting = True
+        self._waiting.clear()
+        self._regulate()
         transport = self._transport
         if transport is not None and not transport.is_closing() and transport.can_write_eof():
             transport.write_eof()
