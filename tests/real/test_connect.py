@@ -354,6 +354,50 @@ async def test_start_over_tls_with_the_right_authority(
     assert code == 0, output
 
 
+MUTUAL = {
+    "as files": "server_ca_cert_path: ca.pem, client_cert_path: client.pem,"
+    " client_key_path: client.key, server_name: temporal.example.org",
+    "as texts": "server_ca_cert_data: '${CA}', client_cert_data: '${CERT}',"
+    " client_key_data: {from_file: client.key}, server_name: temporal.example.org",
+}
+
+
+@pytest.mark.parametrize("tls", MUTUAL.values(), ids=MUTUAL)
+async def test_mutual_tls_from_a_config(
+    temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    authority: Authority,
+    tmp_path: Path,
+    tls: str,
+) -> None:
+    """A client's pair, the server's authority and its name, as files and as texts."""
+    certificate, key = authority.client_pair()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "client.pem").write_bytes(certificate)
+    (tmp_path / "client.key").write_bytes(key)
+    env = {"CA": authority.pem.decode(), "CERT": certificate.decode()}
+    asks = authority.server_context("temporal.example.org", ask_client=True)
+    async with serving(forward_to(temporal_server.address), asks) as address:
+        config = worker_config(write_config, address, f"tls: {{{tls}}}")
+        code, output = await asyncio.to_thread(
+            run_runner, "wait", config, "--timeout", "20s", env=env
+        )
+    assert code == 0, output
+
+
+async def test_a_pair_that_is_none_is_permanent(authority: Authority) -> None:
+    """A key of another certificate, and one that is no key, fail at once."""
+    certificate, _ = authority.client_pair()
+    _, other = authority.client_pair()
+    for key in (other, b"no key"):
+        pair = TLSConfig(
+            server_root_ca_cert=authority.pem, client_cert=certificate, client_private_key=key
+        )
+        error = await fails(f"127.0.0.1:{free_port()}", tls=pair)
+        assert isinstance(error, PermanentError)
+        assert "they are no pair" in str(error)
+
+
 # runner wait. -------------------------------------------------------------------------------------
 
 
@@ -427,6 +471,35 @@ def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: Tempora
     code, output = run_runner(*ours, "--", "no-such-command")
     assert code == 2
     assert "error: no-such-command: No such file or directory" in output
+
+
+def test_wait_goes_on_as_the_runner(
+    own_temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    start_runner: Callable[..., RunnerProcess],
+    figure: Figure,
+) -> None:
+    """`runner start` is loaded while Temporal is waited for, and is ready at once then."""
+    address = own_temporal_server.address
+    config = worker_config(write_config, address)
+    process = start_runner("wait", config, "--timeout", "none", "--", "runner", "start", config)
+    process.wait_for("attempt 1 failed")
+    own_temporal_server.start()
+    own_temporal_server.wait_serving()
+    began = time.monotonic()
+    process.wait_for("ready: config.yaml")
+    figure("the runner is ready after the server serves", f"{time.monotonic() - began:.2f}s")
+    assert process.stop() == 0, process.output
+
+
+def test_wait_tells_of_a_mistake_of_the_runners_config_first(write_config: WriteConfig) -> None:
+    """Not when Temporal is there at last."""
+    wrong = write_config("workers: {one: {task_queu: q}}\n", name="wrong.yaml")
+    ours = ("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    code, output = run_runner(*ours, "--", "runner", "start", wrong)
+    assert code == 2, output
+    assert "did you mean task_queue?" in output
+    assert "attempt" not in output
 
 
 def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:

@@ -61,6 +61,8 @@ def wait(
         seconds = None if timeout == "none" else parse_duration(timeout).total_seconds()
     except ValueError as error:
         raise UsageError(f"--timeout {timeout}: {error}, or none") from None
+    command = ctx.meta[_COMMAND]
+    _load_for(command)
     loaded = load(config) if config else None
     settings = loaded.settings.log if loaded else LogSettings()
     set_up_log("error" if health_check else settings.level, settings.format)
@@ -69,8 +71,38 @@ def wait(
             loaded, address=address, namespace=namespace, timeout=seconds, once=health_check
         )
     )
-    if command := ctx.meta[_COMMAND]:
-        try:
-            os.execvp(command[0], command)  # noqa: S606  # what stands on the command line
-        except OSError as error:
-            raise UsageError(f"error: {command[0]}: {error.strerror}") from None
+    if command:
+        _become(command)
+
+
+def _load_for(command: list[str]) -> None:
+    """Load all that `runner start` loads now, while Temporal is not there yet.
+
+    It is some seconds of work where several containers of a machine do it, all at the moment when
+    Temporal is there; and a mistake in the config shows at once.
+    """
+    if command[:2] != ["runner", "start"]:
+        return
+    import temporal_runner.runtime.supervisor  # noqa: F401
+    from temporal_runner.catalog import Catalog
+    from temporal_runner.cli.app import app
+    from temporal_runner.config.load import load
+    from temporal_runner.plan import make_plan
+
+    start = typer.main.get_group(app).commands["start"]
+    given = start.make_context("runner start", command[2:]).params
+    make_plan(load(given["config"]), Catalog.installed(), given["only"] or ())
+
+
+def _become(command: list[str]) -> None:
+    """Go on as another command, in the same process; ours need not be loaded again."""
+    if command[0] == "runner":
+        from temporal_runner.cli.app import app
+
+        app(command[1:], prog_name="runner")
+    from temporal_runner.errors import UsageError
+
+    try:
+        os.execvp(command[0], command)  # noqa: S606  # what stands on the command line
+    except OSError as error:
+        raise UsageError(f"error: {command[0]}: {error.strerror}") from None
