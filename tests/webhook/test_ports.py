@@ -393,7 +393,9 @@ async def test_too_many_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MAX_CONNECTIONS", 3)
     async with _serving() as server:
         held = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(3)]
-        check_problem(parse_raw(await _until_closed(server)), 503, "too many connections")
+        refused = parse_raw(await _until_closed(server))
+        check_problem(refused, 503, "too many connections")
+        assert refused.headers["retry-after"] == "5"
         reader, writer = held[0]
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         assert (await reader.read()).endswith(b"hello")

@@ -33,6 +33,9 @@ _UNREAD = 10.0
 _MOST_AHEAD = 50
 """Requests that a connection may send before the ones ahead of them are answered: a few bytes each
 on the wire, and a thousand times that in memory."""
+_RETRY_AFTER = b"5"
+"""Seconds after which a client that is refused for now is asked to come again."""
+_FOR_NOW = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 MAX_CONNECTIONS = 1000
 """Connections to one port at a time."""
 _NEVER = math.inf
@@ -253,7 +256,8 @@ class Connection(asyncio.Protocol):
         if arriving is not None and arriving.answered:
             self._part()
             return
-        self._last_words = problem(status, detail)
+        again = ((b"retry-after", _RETRY_AFTER),) if status in _FOR_NOW else ()
+        self._last_words = problem(status, detail, *again)
         if arriving is not None:
             arriving.end(gone=True)
         if self._current is None and not self._waiting:
