@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from temporalio import activity
@@ -72,16 +72,26 @@ async def result_of(workflow_id: str) -> dict[str, Any]:
         raise ApplicationError(message, type="ChildFailed", non_retryable=True) from error
 
 
-async def _beating(work: Awaitable[T]) -> T:
-    """Await something, sending heartbeats meanwhile."""
+async def _beating(work: Coroutine[Any, Any, T]) -> T:
+    """Await something, sending heartbeats meanwhile; let it go when the worker stops.
+
+    What it waits for is done by other workers, and may take longer than a stop has. The next
+    attempt, on another worker or on this one when it is back, joins what is under way.
+    """
 
     async def beat() -> None:
         while True:
             activity.heartbeat()
             await asyncio.sleep(_BEAT)
 
-    task = asyncio.create_task(beat())
+    working = asyncio.create_task(work)
+    stopping = asyncio.create_task(activity.wait_for_worker_shutdown())
+    beating = asyncio.create_task(beat())
     try:
-        return await work
+        await asyncio.wait({working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ApplicationError("the worker stops", type="WorkerStops")
+        return working.result()
     finally:
-        task.cancel()
+        for task in (working, stopping, beating):
+            task.cancel()

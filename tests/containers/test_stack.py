@@ -201,6 +201,7 @@ async def test_a_stop_during_work_loses_nothing(stack: Stack, figure: Figure) ->
         # Temporal is told to stop when those that depend on it have ended.
         begun = max(took[one] for one in RUNNERS) if name == "temporal" else 0.0
         assert took[name] - begun < container["Config"]["StopTimeout"]
+    assert max(took[name] for name in RUNNERS) < 25, "an activity was waited for to no end"
     assert http("GET", f"http://127.0.0.1:{stack.ports['WEBHOOK']}/events").status == 0
 
     stack.compose("start", emulators=False)
