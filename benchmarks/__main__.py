@@ -18,7 +18,7 @@ from benchmarks.measure import Effort, Result, run
 from benchmarks.suite import BENCHMARKS
 
 FULL = Effort(rounds=5, seconds=3.0, short=False)
-SHORT = Effort(rounds=2, seconds=1.0, short=True)
+SHORT = Effort(rounds=3, seconds=1.0, short=True)
 
 
 def main() -> int:

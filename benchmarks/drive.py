@@ -18,13 +18,13 @@ import uvloop
 from temporalio.client import Client
 
 from benchmarks.load import all_completed, body_of
-from benchmarks.workflows import TASK_QUEUE, TakeOrder
+from benchmarks.workflows import TASK_QUEUE
 
 IN_FLIGHT = 32
 
 
 async def drive(
-    address: str, *, prefix: str, queue: str, seconds: float, amount: int
+    address: str, *, prefix: str, queue: str, workflow: str, seconds: float, amount: int
 ) -> dict[str, float]:
     """Start as many as come in a time, or so many and see them completed."""
     client = await Client.connect(address)
@@ -39,7 +39,7 @@ async def drive(
             if (amount and number >= amount) or (not amount and sent - began > seconds):
                 return
             await client.start_workflow(
-                TakeOrder.run, order, id=f"order-{prefix}-{number}", task_queue=queue
+                workflow, order, id=f"order-{prefix}-{number}", task_queue=queue
             )
             taken.append(time.perf_counter() - sent)
 
@@ -62,6 +62,7 @@ if __name__ == "__main__":
     parser.add_argument("address")
     parser.add_argument("--prefix", required=True)
     parser.add_argument("--queue", default=TASK_QUEUE)
+    parser.add_argument("--workflow", default="TakeOrder")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--amount", type=int, default=0)
     options = vars(parser.parse_args())

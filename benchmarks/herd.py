@@ -195,8 +195,8 @@ def table(herds: dict[str, Herd]) -> str:
     return "\n".join(rows)
 
 
-def draw(herds: dict[str, Herd], folder: Path) -> None:
-    """Write herd-connects.svg and herd-back.svg."""
+def draw(herds: dict[str, Herd], folder: Path, kind: str, how: str) -> None:
+    """Write KIND-connects.svg and KIND-back.svg."""
     import pygal  # type: ignore[import-untyped]
     from pygal.style import CleanStyle  # type: ignore[import-untyped]
 
@@ -213,15 +213,17 @@ def draw(herds: dict[str, Herd], folder: Path) -> None:
     }
     seconds = list(range(60))
     connects = pygal.Line(
-        title=f"Connects a second of {RUNNERS:,} runners", logarithmic=True, **look
+        title=f"Connects a second of {RUNNERS:,} runners, {how}", logarithmic=True, **look
     )
-    back = pygal.Line(title="Runners that are back, in percent", **look)
+    back = pygal.Line(title=f"Runners that are back, in percent, {how}", **look)
     for chart in (connects, back):
         chart.x_labels = seconds
         chart.x_labels_major = seconds[::10]
         chart.show_minor_x_labels = False
     for name, herd in herds.items():
-        connects.add(name, [one or None for one in (*herd.a_second(), *[0] * 60)[:60]])
+        scale = RUNNERS / herd.runners
+        each = (*herd.a_second(), *[0] * 60)[:60]
+        connects.add(name, [one * scale or None for one in each])
         after = sorted(herd.back)
         back.add(
             name,
@@ -230,20 +232,25 @@ def draw(herds: dict[str, Herd], folder: Path) -> None:
                 for second in seconds
             ],
         )
-    connects.render_to_file(str(folder / "herd-connects.svg"))
-    back.render_to_file(str(folder / "herd-back.svg"))
+    connects.render_to_file(str(folder / f"{kind}-connects.svg"))
+    back.render_to_file(str(folder / f"{kind}-back.svg"))
+
+
+def main(folder: Path | None) -> None:
+    """Simulate every strategy without and with `wake_on_port`; print, and draw into a folder."""
+    alone = {name: simulate(backoff) for name, backoff in STRATEGIES.items()}
+    print(f"without wake_on_port\n\n{table(alone)}\n", flush=True)
+    # Looks are many: a tenth of the herd, and a tenth of the server, tell the same.
+    woken = {
+        name: simulate(backoff, RUNNERS // 10, wake=True) for name, backoff in STRATEGIES.items()
+    }
+    print(f"with wake_on_port\n\n{table(woken)}\n")
+    for name, herd in woken.items():
+        print(f"{name}: {herd.looks / herd.runners / OUTAGE:.1f} looks a second and runner")
+    if folder is not None:
+        draw(alone, folder, "herd", "without wake_on_port")
+        draw(woken, folder, "woken", "with wake_on_port")
 
 
 if __name__ == "__main__":
-    simulated = {name: simulate(backoff) for name, backoff in STRATEGIES.items()}
-    print(table(simulated))
-    # Looks are many: a fifth of the herd, and a fifth of the server, tell the same.
-    woken = {
-        f"{name}, wake_on_port": simulate(STRATEGIES[name], RUNNERS // 5, wake=True)
-        for name in ("constant 1s, full", "exponential 500ms to 30s, full", FLEET)
-    }
-    print(table(woken))
-    for name, herd in woken.items():
-        print(name, f"{herd.looks / herd.runners / OUTAGE:.1f} looks a second and runner")
-    if len(sys.argv) > 1:
-        draw(simulated, Path(sys.argv[1]))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)

@@ -43,7 +43,8 @@ class Bar:
         most: It is at most this.
         absolute: The runner's own figure is held against it, not the ratio.
         at: Which value of all rounds is taken: the median, or 0.99 for the p99.
-        tolerance: In the short form the bar is this much lower: few rounds on a busy machine.
+        tolerance: In the short form the bar is this much lower: few rounds on a busy machine. None
+            is no bar at all then, where a busy machine alone decides.
     """
 
     figure: str
@@ -51,11 +52,13 @@ class Bar:
     most: float | None = None
     absolute: bool = False
     at: float = 0.5
-    tolerance: float = 0.25
+    tolerance: float | None = 0.4
 
     def holds(self, value: float, *, short: bool) -> bool:
         """Whether a value is on the right side."""
-        slack = 1 + self.tolerance if short else 1.0
+        if short and self.tolerance is None:
+            return True
+        slack = 1 + self.tolerance if short and self.tolerance else 1.0
         if self.least is not None and value < self.least / slack:
             return False
         return self.most is None or value <= self.most * slack

@@ -47,11 +47,14 @@ def free_port() -> int:
 class Process:
     """A process of a benchmark."""
 
-    def __init__(self, command: Sequence[str], on: set[int], env: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, command: Sequence[str], on: set[int], env: Mapping[str, str] | None, *, quiet: bool
+    ) -> None:
         self._popen = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL if quiet else None,
             cwd=ROOT,
             env={**os.environ, **(env or {})},
             preexec_fn=lambda: os.sched_setaffinity(0, on),
@@ -87,10 +90,13 @@ class Process:
 
 @contextlib.contextmanager
 def process(
-    *command: object, on: set[int] = EVERYWHERE, env: Mapping[str, str] | None = None
+    *command: object,
+    on: set[int] = EVERYWHERE,
+    env: Mapping[str, str] | None = None,
+    quiet: bool = False,
 ) -> Iterator[Process]:
     """A process for the time of a block."""
-    one = Process([str(part) for part in command], on, env)
+    one = Process([str(part) for part in command], on, env, quiet=quiet)
     try:
         yield one
     finally:

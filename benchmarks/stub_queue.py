@@ -24,39 +24,43 @@ _MESSAGE = (
     '{"MessageId":"%s-%d","ReceiptHandle":"%s-%d","Attributes":{"ApproximateReceiveCount":"1"},'
     '"Body":%s}'
 )
-_BODY = json.dumps(
-    json.dumps(
-        {
-            "Records": [
-                {
-                    "eventVersion": "2.1",
-                    "eventSource": "aws:s3",
-                    "awsRegion": "eu-west-1",
-                    "eventTime": "2026-01-02T03:04:05.678Z",
-                    "eventName": "ObjectCreated:Put",
-                    "userIdentity": {"principalId": "AWS:AIDA"},
-                    "requestParameters": {"sourceIPAddress": "127.0.0.1"},
-                    "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
-                    "s3": {
-                        "s3SchemaVersion": "1.0",
-                        "configurationId": "uploads",
-                        "bucket": {"name": "uploads", "arn": "arn:aws:s3:::uploads"},
-                        "object": {
-                            "key": "in/@@.pdf",
-                            "size": 1024,
-                            "eTag": "d41d8cd98f00b204e9800998ecf8427e",
-                            "sequencer": "0055AED6DCD90281E5",
-                        },
+_NOTIFICATION = json.dumps(
+    {
+        "Records": [
+            {
+                "eventVersion": "2.1",
+                "eventSource": "aws:s3",
+                "awsRegion": "eu-west-1",
+                "eventTime": "2026-01-02T03:04:05.678Z",
+                "eventName": "ObjectCreated:Put",
+                "userIdentity": {"principalId": "AWS:AIDA"},
+                "requestParameters": {"sourceIPAddress": "127.0.0.1"},
+                "responseElements": {"x-amz-request-id": "C3D13FE58DE4C810"},
+                "s3": {
+                    "s3SchemaVersion": "1.0",
+                    "configurationId": "uploads",
+                    "bucket": {"name": "uploads", "arn": "arn:aws:s3:::uploads"},
+                    "object": {
+                        "key": "in/@@.pdf",
+                        "size": 1024,
+                        "eTag": "d41d8cd98f00b204e9800998ecf8427e",
+                        "sequencer": "0055AED6DCD90281E5",
                     },
-                }
-            ]
-        }
-    )
+                },
+            }
+        ]
+    }
 )
+_BODY = json.dumps(_NOTIFICATION)
 
 _open: set[str] = set()
 _deleted: Counter[str] = Counter()
 _numbers = count()
+
+
+def message_body(name: str) -> str:
+    """S3's notification of an object."""
+    return _NOTIFICATION.replace("@@", name)
 
 
 async def _answer(head: str, body: bytes) -> str:

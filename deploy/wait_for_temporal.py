@@ -7,7 +7,8 @@
 Address, namespace, TLS and API key come from TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the other
 variables (or the TOML profile) that Temporal's own tools read. Every attempt is a line of JSON on
 stderr. Exit codes are those of `runner wait`: 0 Temporal is ready (or what the command returned);
-1 the time is over, or waiting cannot help; 2 the command line or the profile is wrong.
+1 the time is over, or waiting cannot help; 2 the command line or the profile is wrong;
+143 it was stopped by SIGTERM.
 
 Why, and each option: docs/how-to/connection-retry.md.
 """
@@ -17,9 +18,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import os
 import random
 import re
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -96,7 +99,8 @@ class Options:
 
     Attributes:
         connect: The arguments of `Client.connect`.
-        timeout: Seconds after which to give up; it ends an attempt that is under way too.
+        timeout: Seconds after which to give up, which ends an attempt that is under way too; inf
+            for no end.
         attempt_timeout: Seconds that one attempt may take.
         base_delay: Seconds; the first delay, before jitter. Each further one is twice as long.
         max_delay: Seconds; no delay is longer.
@@ -121,6 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: The command line; by default the process's own.
     """
+    # A container's first process has no default action: without this a stop waits out its grace.
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
     try:
         options = _read(arguments)
     except ValueError as error:
@@ -263,7 +269,7 @@ def _read(arguments: Sequence[str] | None) -> Options:
     """The command line over the environment over the TOML profile.
 
     Raises:
-        ValueError: The profile cannot be read.
+        ValueError: The profile cannot be read, or its address is none.
     """
     parser = argparse.ArgumentParser(
         description="Wait until Temporal is serving and the namespace can be used.",
@@ -272,13 +278,15 @@ def _read(arguments: Sequence[str] | None) -> Options:
     parser.add_argument("--address", help="host:port (TEMPORAL_ADDRESS; localhost:7233)")
     parser.add_argument("--namespace", help="the namespace (TEMPORAL_NAMESPACE; default)")
     parser.add_argument(
-        "--timeout", type=_seconds, help="how long to wait (60s; with --health-check 5s)"
+        "--timeout",
+        type=_seconds_or_none,
+        help="how long to wait, or none for no end (60s; with --health-check 5s)",
     )
     parser.add_argument(
         "--attempt-timeout", type=_seconds, default=10.0, help="how long one attempt may take (10s)"
     )
-    parser.add_argument("--base-delay", type=_seconds, default=0.5, help="the first delay (500ms)")
-    parser.add_argument("--max-delay", type=_seconds, default=5.0, help="the longest delay (5s)")
+    parser.add_argument("--base-delay", type=_delay, default=0.5, help="the first delay (500ms)")
+    parser.add_argument("--max-delay", type=_delay, default=5.0, help="the longest delay (5s)")
     parser.add_argument(
         "--retry-on",
         action="append",
@@ -309,9 +317,12 @@ def _connect_arguments(address: str | None, namespace: str | None) -> dict[str, 
     except (RuntimeError, ValueError, OSError) as error:
         raise ValueError(f"Temporal's client configuration: {error}") from error
     found = {key: value for key, value in profile.items() if value is not None}
+    target = str(address or found.get("target_host") or "localhost:7233")
+    if not re.fullmatch(r"[^\s/]+:\d+", target):  # without a port the SDK would dial port 80
+        raise ValueError(f"the address {target!r} is not host:port, such as temporal:7233")
     return {
         **found,
-        "target_host": address or found.get("target_host") or "localhost:7233",
+        "target_host": target,
         "namespace": namespace or found.get("namespace") or "default",
     }
 
@@ -321,6 +332,16 @@ def _seconds(text: str) -> float:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration, such as 500ms, 90s or 5m")
     return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def _delay(text: str) -> float:
+    if not (seconds := _seconds(text)):
+        raise argparse.ArgumentTypeError("a delay of 0 would never pause")
+    return seconds
+
+
+def _seconds_or_none(text: str) -> float:
+    return math.inf if text.strip() == "none" else _seconds(text)
 
 
 if __name__ == "__main__":

@@ -50,8 +50,10 @@ plugins included, for editors that complete and check as you type.
 - **A secret** is a text (mostly `${VAR}`), `{from_env: NAME}` or `{from_file: PATH}` (read when the
   file loads, less one newline at its end). It is shown as `***` wherever it goes.
 - **A relative path** starts at the folder of the file that it is written in: the entries of
-  `plugins` and `import_paths`, and every value under `from_file`, `binary` or a key that ends in
-  `_path` or `_file`; but not what a route hands to Temporal.
+  `extends`, `plugins` and `import_paths`, and every value under `from_file`, `binary` or a key that
+  ends in `_path` or `_file`; but not what a route hands to Temporal. A path may lead anywhere that
+  the process can read: who writes the config is trusted. A secret's file has at most 1 MiB, a
+  config file 10 MiB.
 - A worker and a listener must not have the same name: `runner start --only NAME` picks by it.
 """
 

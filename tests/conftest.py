@@ -10,6 +10,7 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
+from tests.faults.ledger import LEDGER, as_table
 from tests.support import RunnerProcess, TemporalServer
 
 WriteConfig = Callable[..., Path]
@@ -62,16 +63,19 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str, object], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what the tests measured, with several processes too."""
     reports = [report for group in terminalreporter.stats.values() for report in group]
-    lines = [
-        f"{report.nodeid.split('::')[-1]}: {name}: {value}"
+    noted = [
+        (report.nodeid.split("::")[-1], name, value)
         for report in reports
         if getattr(report, "when", "") == "call"
         for name, value in report.user_properties
     ]
-    if lines:
-        terminalreporter.section("figures")
-        for line in sorted(lines):
-            terminalreporter.write_line(line)
+    lines = sorted(f"{test}: {name}: {value}" for test, name, value in noted if name != LEDGER)
+    ledger = sorted(value for _, name, value in noted if name == LEDGER)
+    for title, content in (("figures", lines), (LEDGER, as_table(ledger) if ledger else [])):
+        if content:
+            terminalreporter.section(title)
+            for line in content:
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,10 +98,13 @@ def post_json(url: str, data: object, **headers: str) -> Answer:
 class TemporalServer:
     """A real Temporal dev server: in memory, or with a database that outlives its process."""
 
-    def __init__(self, *, database: Path | None = None, start: bool = True) -> None:
+    def __init__(
+        self, *, database: Path | None = None, start: bool = True, more: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
         self._database = database
+        self._more = more
         self._process: subprocess.Popen[bytes] | None = None
         if start:
             self.start()
@@ -117,6 +120,7 @@ class TemporalServer:
             command += ["--db-filename", str(self._database)]
             command += ["--sqlite-pragma", "journal_mode=WAL"]
             command += ["--sqlite-pragma", "synchronous=NORMAL"]
+        command += self._more
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -139,6 +143,11 @@ class TemporalServer:
         # In a thread: the caller may be within an event loop.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(asyncio.run, serving()).result()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it takes connections and answers nothing, until it is killed."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
 
     def kill(self) -> None:
         """SIGKILL, as a crash would."""
@@ -164,7 +173,11 @@ class RunnerProcess:
     """`runner …` as a process of its own, its output collected as it comes."""
 
     def __init__(
-        self, *arguments: object, env: dict[str, str] | None = None, cwd: Path | None = None
+        self,
+        *arguments: object,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        own_group: bool = False,
     ) -> None:
         self._process = subprocess.Popen(
             [str(BIN / "runner"), *map(str, arguments)],
@@ -174,6 +187,7 @@ class RunnerProcess:
             text=True,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
             cwd=cwd or ROOT,
+            start_new_session=own_group,
         )
         self._lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from temporal_runner.catalog import Catalog
+from temporal_runner.config.load import load
 from temporal_runner.errors import UsageError
+from temporal_runner.plan import connection_plans
 from tests.config.reading import (
     WORKER,
     found,
@@ -300,6 +303,47 @@ def test_only_does_not_hide_errors(write_config: WriteConfig) -> None:
     """The whole config is checked, also what is not to run now."""
     with pytest.raises(UsageError, match="give a task_queue"):
         plan_of(write_config(config("[{start: Nope}]")), only=("orders",))
+
+
+ABSENT = """
+    plugins: [tick.py]
+    listeners:
+      one: {source: tick, options: {every: "${ONE:?}"}, routes: [{start: Greet, task_queue: q}]}
+      two: {source: tick, options: {every: "${TWO:?}"}, routes: [{start: Greet, task_queue: q}]}
+      three:
+        source: webhook
+        options: {verify: {scheme: api_key, keys: [{from_env: KEY_THREE}, {from_file: none}]}}
+        routes: [{start: Greet, task_queue: q}]
+"""
+
+
+def test_only_needs_the_variables_of_what_runs(write_config: WriteConfig) -> None:
+    """A container of one listener has no need of the others' secrets; without --only all count."""
+    path = write_config(ABSENT)
+    plan = plan_of(path, {"ONE": "3"}, only=("one",))
+    assert [listener.name for listener in plan.listeners] == ["one"]
+    with pytest.raises(UsageError) as refused:
+        plan_of(path, only=("two",))
+    assert "TWO is not set" in str(refused.value)
+    assert "KEY_THREE" not in str(refused.value)
+    with pytest.raises(UsageError) as refused:
+        plan_of(path, only=("three",))
+    assert "KEY_THREE is not set" in str(refused.value)
+    assert "cannot read the secret's file" in str(refused.value)
+    assert "TWO" not in str(refused.value)
+    with pytest.raises(UsageError) as refused:
+        plan_of(path)
+    for missing in ("TWO", "KEY_THREE", "cannot read the secret's file"):
+        assert missing in str(refused.value)
+
+
+def test_connections_need_no_variables_of_listeners(write_config: WriteConfig) -> None:
+    """What `runner wait` reads of a config."""
+    loaded = load(write_config(ABSENT), {})
+    assert [plan.name for plan in connection_plans(loaded, Catalog.installed())] == [""]
+    loaded = load(write_config("temporal: {address: '${WHERE:?}'}"), {})
+    with pytest.raises(UsageError, match="WHERE is not set"):
+        connection_plans(loaded, Catalog.installed())
 
 
 def test_only_loads_no_sdk_that_it_does_not_use(write_config: WriteConfig) -> None:

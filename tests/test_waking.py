@@ -47,6 +47,13 @@ async def test_a_look_tells_whether_a_port_is_open() -> None:
     assert not await look_at("no port")()
 
 
+async def test_a_look_asks_at_each_address_of_a_name() -> None:
+    """localhost is ::1 and 127.0.0.1; the server may be at the second."""
+    port = free_port()
+    async with listening(port):
+        assert await look_at(f"localhost:{port}")()
+
+
 async def test_an_attempt_follows_as_soon_as_the_port_opens() -> None:
     """A wait of a minute ends when the server comes."""
     port = free_port()

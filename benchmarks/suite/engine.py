@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
+
+from temporalio.client import Client
 
 from benchmarks import engines
 from benchmarks.measure import BASELINE, RUNNER, Bar, Benchmark, Contenders, Effort, Figures
 from benchmarks.processes import Process, free_port, module, output_of, wait_for_pollers
 from benchmarks.suite import webhook
+from benchmarks.workflows import Reckon
 
 _runs = count()
 
@@ -79,28 +85,31 @@ def completed(effort: Effort) -> Iterator[Contenders]:
 
 
 @contextlib.contextmanager
+def worker_of(address: str, folder: Path, worker: dict[str, Any]) -> Iterator[Process]:
+    """A runner with one worker, ready."""
+    admin = free_port()
+    config = {
+        "import_paths": [str(Path(__file__).parents[2])],
+        "temporal": {"address": address},
+        "admin": {"port": admin},
+        "workers": {"orders": worker},
+        "dead_letters": {"path": str(folder / "dead-letters.db")},
+    }
+    file = folder / "bench.yaml"
+    file.write_text(json.dumps(config))
+    with webhook.started(file, admin) as one:
+        yield one
+
+
+@contextlib.contextmanager
 def workers(effort: Effort) -> Iterator[Contenders]:
     """A worker by hand, a worker of the runner; each with a task queue of its own."""
     with contextlib.ExitStack() as stack:
         address = stack.enter_context(engines.dev_server())
         by_hand = stack.enter_context(module("baselines.worker", address, "by-hand"))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        admin = free_port()
-        file = folder / "bench.yaml"
-        config = {
-            "import_paths": [str(Path(__file__).parents[2])],
-            "temporal": {"address": address},
-            "admin": {"port": admin},
-            "workers": {
-                "orders": {
-                    "task_queue": "by-runner",
-                    "workflows": ["benchmarks.workflows:TakeOrder"],
-                }
-            },
-            "dead_letters": {"path": str(folder / "dead-letters.db")},
-        }
-        file.write_text(json.dumps(config))
-        runner = stack.enter_context(webhook.started(file, admin))
+        orders = {"task_queue": "by-runner", "workflows": ["benchmarks.workflows:TakeOrder"]}
+        runner = stack.enter_context(worker_of(address, folder, orders))
 
         def contender(queue: str, one: Process) -> Callable[[], Figures]:
             wait_for_pollers(address, queue)
@@ -124,26 +133,72 @@ def workers(effort: Effort) -> Iterator[Contenders]:
         yield turns
 
 
+@contextlib.contextmanager
+def processes(effort: Effort) -> Iterator[Contenders]:
+    """Activities that are Python's alone: a worker in one process, and in two."""
+    amount = 30 if effort.short else 90
+    with contextlib.ExitStack() as stack:
+        address = stack.enter_context(engines.dev_server())
+
+        def contender(number: int) -> Callable[[], Figures]:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            queue = f"in-{number}"
+            worker = {
+                "task_queue": queue,
+                "workflows": ["benchmarks.workflows:Reckon"],
+                "activities": ["benchmarks.workflows:reckon"],
+                # No more than are at work: what one has in hand the other cannot take.
+                "max_concurrent_activities": 2,
+                "processes": number,
+            }
+            stack.enter_context(worker_of(address, folder, worker))
+
+            def turn() -> Figures:
+                began = time.perf_counter()
+                asyncio.run(_reckon(address, queue, amount))
+                return {"activities/s": amount / (time.perf_counter() - began)}
+
+            return turn
+
+        turns = {BASELINE: contender(1), RUNNER: contender(2)}
+        for turn in turns.values():
+            turn()
+        yield turns
+
+
+async def _reckon(address: str, queue: str, amount: int) -> None:
+    client = await Client.connect(address)
+    await client.execute_workflow(
+        Reckon.run, amount, id=f"reckon-{queue}-{next(_runs)}", task_queue=queue
+    )
+
+
 BENCHMARKS = (
     Benchmark(
         "webhook-dev",
         "webhook to start on a dev server, 32 in flight: the SDK in a loop, the runner",
         starts,
         (Bar("starts/s", least=0.95), Bar("p50 ms", most=1.15)),
-        rounds=(7, 2),
+        rounds=(7, 3),
     ),
     Benchmark(
         "completed",
         "webhook to completed workflow in one process: FastAPI with a worker, the runner",
         completed,
         (Bar("completed/s", least=1.25),),
-        rounds=(7, 2),
+        rounds=(7, 3),
     ),
     Benchmark(
         "worker",
         "workflows completed: a worker by hand, a worker of the runner",
         workers,
         (Bar("completed/s", least=0.98),),
-        rounds=(7, 2),
+        rounds=(7, 3),
+    ),
+    Benchmark(
+        "processes",
+        "activities of 50 ms of Python: a worker with processes: 1, with processes: 2",
+        processes,
+        (Bar("activities/s", least=1.5),),
     ),
 )

@@ -1,4 +1,4 @@
-"""SQS: from a message to a started workflow and a deleted message."""
+"""Queues: from a message to a started workflow and a deleted message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-from benchmarks import engines
+from benchmarks import emulators, engines
 from benchmarks.measure import BASELINE, RUNNER, Bar, Benchmark, Contenders, Effort, Figures
 from benchmarks.processes import (
     MEASURED,
@@ -22,7 +23,19 @@ from benchmarks.processes import (
 )
 from benchmarks.suite import webhook
 
-_AWS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark"}
+
+def _config(folder: Path, admin: int, address: str, source: str, options: dict[str, Any]) -> Path:
+    """A runner's config: a workflow for each message."""
+    route = {"start": "TakeUpload", "task_queue": "orders", "args": ["${{ event.data }}"]}
+    config = {
+        "temporal": {"address": address},
+        "admin": {"port": admin},
+        "listeners": {"uploads": {"source": source, "options": options, "routes": [route]}},
+        "dead_letters": {"path": str(folder / "dead-letters.db")},
+    }
+    file = folder / "bench.yaml"
+    file.write_text(json.dumps(config))
+    return file
 
 
 @contextlib.contextmanager
@@ -36,35 +49,17 @@ def sqs(effort: Effort) -> Iterator[Contenders]:
         endpoint = f"http://127.0.0.1:{port}"
         url = f"{endpoint}/000000000000"
         theirs = stack.enter_context(
-            module("baselines.sqs_loop", f"{url}/by-hand", address, on=MEASURED, env=_AWS)
+            module("baselines.sqs_loop", f"{url}/by-hand", address, on=MEASURED, env=emulators.KEYS)
         )
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         admin = free_port()
-        file = folder / "bench.yaml"
-        config = {
-            "temporal": {"address": address},
-            "admin": {"port": admin},
-            "listeners": {
-                "uploads": {
-                    "source": "s3",
-                    "options": {
-                        "queue_url": f"{url}/by-runner",
-                        "endpoint_url": endpoint,
-                        "region": "eu-west-1",
-                    },
-                    "routes": [
-                        {
-                            "start": "TakeUpload",
-                            "task_queue": "orders",
-                            "args": ["${{ event.data }}"],
-                        }
-                    ],
-                }
-            },
-            "dead_letters": {"path": str(folder / "dead-letters.db")},
+        options = {
+            "queue_url": f"{url}/by-runner",
+            "endpoint_url": endpoint,
+            "region": emulators.REGION,
         }
-        file.write_text(json.dumps(config))
-        ours = stack.enter_context(webhook.started(file, admin, on=MEASURED, env=_AWS))
+        file = _config(folder, admin, address, "s3", options)
+        ours = stack.enter_context(webhook.started(file, admin, on=MEASURED, env=emulators.KEYS))
 
         def told(what: str, queue: str) -> int:
             with urllib.request.urlopen(f"{endpoint}/{what}/{queue}", timeout=10) as answer:
@@ -90,11 +85,73 @@ def sqs(effort: Effort) -> Iterator[Contenders]:
         yield turns
 
 
+def of_emulator(
+    emulator: Callable[..., contextlib.AbstractContextManager[Callable[[str], emulators.Queue]]],
+    source: str,
+) -> Callable[[Effort], contextlib.AbstractContextManager[Contenders]]:
+    """A loop that only empties the queue, and a listener; the emulator has a core of its own."""
+
+    @contextlib.contextmanager
+    def prepare(effort: Effort) -> Iterator[Contenders]:
+        amount = 400  # of a thousand and more Azurite takes ten times as long for each
+        with contextlib.ExitStack() as stack:
+            address = stack.enter_context(engines.stub(on=MEASURED))
+            make = stack.enter_context(emulator(on=OTHERS))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            admin = free_port()
+            theirs, ours = make("by-hand"), make("by-runner")
+            emptying = module("baselines.drain", *theirs.arguments, on=MEASURED, env=emulators.KEYS)
+            stack.enter_context(emptying)
+            file = _config(folder, admin, address, source, ours.options)
+            stack.enter_context(webhook.started(file, admin, on=MEASURED, env=emulators.KEYS))
+
+            def contender(queue: emulators.Queue) -> Callable[[], Figures]:
+                def turn() -> Figures:
+                    queue.fill(amount)
+                    first = _falls_to(queue, amount * 0.9)
+                    last = _falls_to(queue, amount * 0.1)
+                    _falls_to(queue, 0)
+                    return {"messages/s": (first[1] - last[1]) / (last[0] - first[0])}
+
+                return turn
+
+            turns = {BASELINE: contender(theirs), RUNNER: contender(ours)}
+            for turn in turns.values():
+                turn()
+            yield turns
+
+    return prepare
+
+
+def _falls_to(queue: emulators.Queue, amount: float) -> tuple[float, int]:
+    """Wait until no more messages are left than that: when that was, and how many."""
+    until = time.monotonic() + 60
+    while (left := queue.count()) > amount:
+        if time.monotonic() > until:
+            raise TimeoutError(f"{left} messages are left")
+        time.sleep(0.05)
+    return time.perf_counter(), left
+
+
 BENCHMARKS = (
     Benchmark(
         "sqs-stub",
         "SQS message to start on the stub engine: a boto3 loop, the runner",
         sqs,
         (Bar("messages/s", least=2.0),),
+    ),
+    Benchmark(
+        "sqs-moto",
+        "SQS by moto: a loop that only receives and deletes, a listener that starts workflows",
+        of_emulator(emulators.moto, "s3"),
+        (Bar("messages/s", least=0.85),),
+        in_short=False,
+    ),
+    Benchmark(
+        "azure-azurite",
+        "Azurite: a loop that only receives and deletes, a listener that starts workflows",
+        of_emulator(emulators.azurite, "azure"),
+        (Bar("messages/s", least=0.85),),
+        in_short=False,
     ),
 )

@@ -65,8 +65,8 @@ BENCHMARKS = (
         "server up at a random moment of 1 to 20 s, default strategy",
         ready,
         (
-            Bar(_READY, most=0.3, absolute=True),
-            Bar(_READY, most=1.0, absolute=True, at=0.99),
+            Bar(_READY, most=0.3, absolute=True, tolerance=None),
+            Bar(_READY, most=1.0, absolute=True, at=0.99, tolerance=None),
         ),
         rounds=(30, 2),
     ),

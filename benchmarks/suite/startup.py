@@ -152,13 +152,13 @@ BENCHMARKS = (
         f"{_LISTENERS} listeners, {_LISTENERS * _ROUTES} routes: PyYAML's C loader, validate",
         of_validate,
         (Bar("ms", most=10),),
-        rounds=(5, 1),
+        rounds=(5, 3),
     ),
     Benchmark(
         "memory",
         "resident memory of a worker and a webhook, idle: by hand, the runner",
         of_memory,
         (Bar("RSS MiB", most=1.2),),
-        rounds=(5, 1),
+        rounds=(5, 3),
     ),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from temporal_runner.errors import UsageError
 from temporal_runner.events import Event
+from temporal_runner.parsing import parse_json
 
 _REQUIRED = ("id", "source", "type")
 _OPTIONAL = ("subject", "time", "datacontenttype")
@@ -25,7 +25,7 @@ def read_events(file: Path) -> list[Event]:
         UsageError: The file cannot be read, or an event in it is none.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_text("utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{file}: cannot be read: {error.strerror}") from error
     except ValueError as error:
@@ -95,5 +95,5 @@ def _data(written: Mapping[str, Any]) -> Any:
         raise ValueError("data_base64 has to be base64 of text") from None
     media_type = (written.get("datacontenttype") or "").partition(";")[0].strip().lower()
     if media_type.endswith(("/json", "+json")):
-        return json.loads(text)
+        return parse_json(text)
     return text

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Any
 
+from temporal_runner.effort import Weight, effort_of, limited, weigh
 from temporal_runner.events import Event
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
 Paths = tuple[tuple[str, ...], ...]
 _NAMED = re.compile(r"(?<![\w.])event((?:\.[A-Za-z_]\w*)*)(?!\w)")
-_BOUND = re.compile(r"\.(?:map|filter|all|exists|exists_one)\(\s*([A-Za-z_]\w*)\s*,")
+_BOUND = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
 _SYNTAX_ERROR = re.compile(
     r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", re.MULTILINE
 )
@@ -72,12 +73,13 @@ class ExpressionError(Exception):
 class Scope:
     """What expressions see of one event."""
 
-    __slots__ = ("_attributes", "_contexts", "event")
+    __slots__ = ("_attributes", "_contexts", "_weights", "event")
 
     def __init__(self, event: Event) -> None:
         self.event = event
         self._attributes: dict[str, Any] | None = None
         self._contexts: dict[Paths | None, Any] = {}
+        self._weights: dict[Paths | None, Weight] = {}
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -95,6 +97,12 @@ class Scope:
             named = self.attributes if paths is None else self.part(paths)
             context = self._contexts[paths] = cel.Context(variables={"event": named})
         return context
+
+    def weight(self, paths: Paths | None) -> Weight:
+        """How large that context is."""
+        if paths not in self._weights:
+            self._weights[paths] = weigh(self.attributes if paths is None else self.part(paths))
+        return self._weights[paths]
 
     def part(self, paths: Paths) -> dict[str, Any]:
         """The attributes, less what is at none of these paths."""
@@ -139,6 +147,7 @@ class Expression:
         else:
             self._program, self._functions = _compile(self.source)
             self._paths = _paths(self.source)
+            self._effort = effort_of(_blank_strings(self.source))
             self._evaluate = self._run
 
     def evaluate(self, scope: Scope) -> Any:
@@ -174,6 +183,11 @@ class Expression:
         return value
 
     def _run(self, scope: Scope) -> Any:
+        if self._effort.grows and self._effort.is_too_much(weight := scope.weight(self._paths)):
+            raise ExpressionError(
+                f"{self.source}: too much work for one event, with lists of up to {weight.longest}"
+                " entries: route on less of it, and leave this to the workflow"
+            )
         try:
             context = scope.context(self._paths)
             for name, function in self._functions.items():
@@ -184,6 +198,11 @@ class Expression:
         # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
         except Exception as error:
             raise ExpressionError(f"{self.source}: {' '.join(str(error).split())}") from None
+
+
+def _blank_strings(source: str) -> str:
+    """The same without what stands in its texts."""
+    return _STRING.sub(lambda text: '"' + " " * (len(text[0]) - 2) + '"', source)
 
 
 def _paths(source: str) -> Paths | None:
@@ -212,7 +231,7 @@ def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
     # `math.abs(x)` is reported as the variable `math` and the function `abs`.
     called = {name for name in program.functions() if name[0].isalpha()}
     functions = {
-        name: function
+        name: limited(name, function)
         for name, function in stdlib.STDLIB_FUNCTIONS.items()
         if name in called or (name.split(".")[0] in names and name.split(".")[-1] in called)
     }

@@ -7,6 +7,7 @@ from temporal_runner.backoff import BackoffKind, NoOptions, Timing, WaitGenerato
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.events import Accepted, Delivery, Event, Written
 from temporal_runner.hooks import hookimpl
+from temporal_runner.parsing import parse_json
 from temporal_runner.serving import HttpAnswer, HttpRequest, HttpServer
 from temporal_runner.sources import (
     Deliver,
@@ -32,6 +33,7 @@ __all__ = [
     "Written",
     "Accepted",
     "HttpServer",
+    "parse_json",
     "HttpRequest",
     "HttpAnswer",
     # backoff strategies

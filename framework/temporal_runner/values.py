@@ -5,6 +5,8 @@ Config sections and plugins' option models use them alike, so that `30s` means t
 
 from __future__ import annotations
 
+import errno
+import hmac
 import os
 import re
 from datetime import timedelta
@@ -24,12 +26,16 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from temporal_runner.showing import remember
+
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h|d))+"
 _SIZE_UNITS = {"B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3}
 _SIZE_UNITS |= {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = r"[0-9]+(?:\.[0-9]+)?(?:B|kB|MB|GB|KiB|MiB|GiB)"
 _LARGEST_SIZE = 2**63 - 1
+_LONGEST_SECRET = 1024 * 1024
+"""Bytes of a secret's file."""
 
 
 class Options(BaseModel):
@@ -130,6 +136,25 @@ Size = Annotated[
 """A number of bytes: `512B`, `256KiB`, `1MB`."""
 
 
+def read_text(file: Path, most: int, encoding: str = "utf-8") -> str:
+    """A text file; one that never ends, such as /dev/zero, is no reason to take all memory.
+
+    Args:
+        file: The file.
+        most: Bytes that it may have.
+        encoding: Its encoding.
+
+    Raises:
+        OSError: It cannot be read, or is too large.
+        ValueError: It is no text, or the path is none.
+    """
+    with file.open("rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most} bytes")
+    return content.decode(encoding)
+
+
 class Secret:
     """A value that must not be shown: prints as `***` wherever it goes, until `reveal` is called.
 
@@ -141,6 +166,7 @@ class Secret:
 
     def __init__(self, text: str) -> None:
         self._text = text
+        remember(text)
 
     def reveal(self) -> str:
         """The value itself: hand it to the library that needs it, and to nothing else."""
@@ -153,7 +179,9 @@ class Secret:
         return "***"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
+        return isinstance(other, Secret) and hmac.compare_digest(
+            other._text.encode(), self._text.encode()
+        )
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -168,16 +196,18 @@ class Secret:
             case {"from_env": str(name), **rest} if not rest:
                 if not os.environ.get(name):
                     raise PydanticCustomError(
-                        "secret", "the environment variable {name} is not set", {"name": name}
+                        "absent_secret",
+                        "the environment variable {name} is not set",
+                        {"name": name},
                     )
                 return cls(os.environ[name])
             case {"from_file": str(path), **rest} if not rest:
                 try:
-                    text = Path(path).read_text(encoding="utf-8").removesuffix("\n")
-                except (OSError, UnicodeDecodeError) as error:
+                    text = read_text(Path(path), _LONGEST_SECRET).removesuffix("\n")
+                except (OSError, ValueError) as error:
                     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise PydanticCustomError(
-                        "secret",
+                        "absent_secret",
                         "cannot read the secret's file {path}: {reason}",
                         {"path": path, "reason": reason},
                     ) from None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 Look = Callable[[], Awaitable[bool]]
@@ -93,12 +94,27 @@ def look_at(address: str) -> Look:
     async def look() -> bool:
         try:
             async with asyncio.timeout(_LOOK_TIME):
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                # A look-up within open_connection that outlives its time, as in a container whose
+                # name server is slow, would end as an error that nobody takes.
+                found = await asyncio.get_running_loop().getaddrinfo(
+                    host.strip("[]"), int(port), type=socket.SOCK_STREAM
+                )
+                for *_, place in found:
+                    if await _opens(str(place[0]), int(port)):
+                        return True
         except (OSError, TimeoutError, ValueError):
-            return False
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-        return True
+            pass
+        return False
 
     return look
+
+
+async def _opens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return True

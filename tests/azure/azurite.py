@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -18,6 +19,8 @@ VERSION = "3.35.0"  # the last line that runs on Node 18 and 20 too
 FOLDER = ROOT / ".tools" / "azurite" / VERSION
 MAIN = Path("node_modules/azurite/dist/src/azurite.js")
 ACCOUNT = "runnertests"
+SAVES_EVERY = 5.0
+"""Seconds between two times that it writes what changed, where it has a location."""
 
 
 def find(program: str) -> str:
@@ -62,12 +65,22 @@ def _fetch() -> None:
 
 
 class Azurite:
-    """The emulator at work, in memory, with an account whose key is made for this run."""
+    """The emulator at work, with an account whose key is made for this run."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, *, location: Path | None = None, find_port: Callable[[], int] = free_port
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            location: The folder that keeps what it has across its restarts, but for what it was
+                given in the last `SAVES_EVERY` seconds before a crash; None is in memory.
+            find_port: Finds its ports.
+        """
         self._command = [find("node"), str(install_azurite())]
         self.key = base64.b64encode(secrets.token_bytes(64)).decode()
-        self.blob_port, self.queue_port, self.table_port = free_port(), free_port(), free_port()
+        self._persistence = ["--location", str(location)] if location else ["--inMemoryPersistence"]
+        self.blob_port, self.queue_port, self.table_port = find_port(), find_port(), find_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -92,7 +105,7 @@ class Azurite:
             [
                 *self._command,
                 "--silent",
-                "--inMemoryPersistence",
+                *self._persistence,
                 "--disableTelemetry",
                 "--skipApiVersionCheck",
                 *(f"--{service}Port={port}" for service, port in ports.items()),
@@ -108,7 +121,7 @@ class Azurite:
             )
 
     def stop(self) -> None:
-        """At once, as a crash would; what it had is gone."""
+        """At once, as a crash would."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

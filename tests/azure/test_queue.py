@@ -217,6 +217,30 @@ async def test_a_receive_takes_no_more_than_azure_and_the_listener_allow(storage
         assert len(await source.receive()) == 5
 
 
+async def test_a_queue_that_gives_all_is_asked_at_several_places(storage: Storage) -> None:
+    """Full answers are followed by more receives at the same time, another by one again."""
+    for number in range(140):
+        storage.send({**saved("custom_topic"), "id": str(number)})
+    async with Open(storage.queue_options(), max_in_flight=300) as source:
+        assert [len(await source.receive()) for _ in range(3)] == [32, 64, 44]
+        for number in range(40):
+            storage.send({**saved("custom_topic"), "id": f"more-{number}"})
+        assert len(await source.receive()) == 32
+
+
+async def test_receives_are_not_for_single_messages_while_much_is_in_hand(storage: Storage) -> None:
+    """It waits until half of the places are free instead of filling them one by one."""
+    for number in range(60):
+        storage.send({**saved("custom_topic"), "id": str(number)})
+    async with Open(storage.queue_options(), max_in_flight=40) as source:
+        deliveries = await source.receive()
+        receiving = asyncio.create_task(source.receive())
+        for delivery in deliveries[:12]:
+            assert not receiving.done()
+            await delivery.ack(Accepted())
+        assert len(await receiving) == 20
+
+
 async def test_a_cancelled_receive_gives_its_messages_back_at_once(storage: Storage) -> None:
     """A runner that stops while it polls leaves no message invisible behind."""
     for number in range(8):

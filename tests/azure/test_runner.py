@@ -166,9 +166,12 @@ async def test_a_runner_that_stops_hands_back_what_waits_for_temporal(
     )
     runner = system.start()
     wait_until(system.ready, within=60, what="/readyz to answer 200")
-    own_temporal_server.kill()
+    # Once the outage is seen nothing is received: it is a frozen server that takes it for longest.
+    own_temporal_server.freeze()
     storage.send(storage.put("held.txt"))
     wait_until(lambda: storage.visible() == 0, what="the message to be received")
+    own_temporal_server.kill()
+    wait_until(lambda: not system.ready(), what="the outage to be seen")
     runner.signal(signal.SIGTERM)
     assert runner.wait(within=60) == 0
     assert storage.visible() == 1

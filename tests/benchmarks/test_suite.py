@@ -53,7 +53,10 @@ def test_the_short_form_is_lenient() -> None:
     bar = Bar("x", least=2.0)
     assert measured([17.0] * 5, bar).missed()
     assert not measured([17.0] * 5, bar, effort=SHORT).missed()
-    assert measured([15.0] * 5, bar, effort=SHORT).missed()
+    assert measured([14.0] * 5, bar, effort=SHORT).missed()
+    seconds = Bar("x", most=0.3, absolute=True, tolerance=None)
+    assert measured([0.9] * 5, seconds).missed()
+    assert not measured([0.9] * 5, seconds, effort=SHORT).missed()
 
 
 async def test_the_stub_engine_takes_every_start() -> None:

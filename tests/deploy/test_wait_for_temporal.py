@@ -6,6 +6,7 @@ import ast
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -186,12 +187,31 @@ def test_a_health_check_is_one_attempt() -> None:
     assert (line["message"], line["kind"]) == ("gave up", "connection_refused")
 
 
-@pytest.mark.parametrize("wrong", [["--timeout", "soon"], ["--tiemout", "3s"]])
+def test_without_a_time_out_it_waits_until_it_is_stopped(tmp_path: Path) -> None:
+    """For containers that may start long before Temporal: `--timeout none`, ended by SIGTERM."""
+    options = ["--timeout", "none", "--base-delay", "10ms", "--max-delay", "20ms"]
+    with started(f"127.0.0.1:{free_port()}", tmp_path / "log", *options) as (process, logged):
+        wait_until(lambda: len(logged()) >= 20, what="twenty attempts")
+        assert {line["message"] for line in logged()} == {"attempt failed"}
+        process.terminate()
+        assert process.wait(20) == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--timeout", "soon"], ["--tiemout", "3s"], ["--base-delay", "0"]]
+)
 def test_a_wrong_command_line_is_exit_code_2(wrong: list[str]) -> None:
     """It says which argument, before anything is tried."""
     done = wait("127.0.0.1:1", *wrong)
     assert done.returncode == 2
     assert wrong[0] in done.stderr
+
+
+def test_an_address_without_a_port_is_exit_code_2() -> None:
+    """The SDK would dial port 80, for as long as it may."""
+    done = wait("temporal", "--timeout", "60s")
+    assert done.returncode == 2
+    assert "the address 'temporal' is not host:port" in done.stderr
 
 
 def test_a_command_that_is_not_there_is_exit_code_2(temporal_server: TemporalServer) -> None:

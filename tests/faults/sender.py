@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from itertools import count, islice
 
 import httpx
 
+_FIRST_WAIT = 0.5
+"""Seconds to the second try where there was no answer; it doubles with each."""
 _LONGEST_WAIT = 2.0
 """Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but
 a test cannot wait for as long as a sender can."""
@@ -48,6 +49,7 @@ class Sender:
         rate: float,
         total: int | None = None,
         name: str = "event",
+        data: Callable[[int], Mapping[str, object]] | None = None,
         tries_once: Callable[[int], bool] = lambda number: False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -58,6 +60,7 @@ class Sender:
             rate: New events a second.
             total: How many events; None goes on until `finish`.
             name: What their IDs begin with.
+            data: More of an event's data, by its number.
             tries_once: Which events (by number) are given up after one try, whatever its answer.
             headers: More headers of each post.
         """
@@ -66,6 +69,7 @@ class Sender:
         self._rate = rate
         self._total = total
         self._name = name
+        self._data = data or (lambda number: {})
         self._tries_once = tries_once
         self._headers = dict(headers or {})
         self._no_more = threading.Event()
@@ -98,10 +102,14 @@ class Sender:
     @property
     def acknowledged(self) -> set[str]:
         """Those that got a 2xx."""
+        return self.answered(range(200, 300))
+
+    def answered(self, statuses: Container[int]) -> set[str]:
+        """The events that were answered so at least once."""
         return {
             event
             for event, answers in list(self.answers.items())
-            if any(200 <= answer.status < 300 for answer in list(answers))
+            if any(answer.status in statuses for answer in list(answers))
         }
 
     @property
@@ -125,24 +133,25 @@ class Sender:
 
     async def _send(self, http: httpx.AsyncClient, number: int) -> None:
         event = f"{self._name}-{number:05}"
-        answers = self.answers[event]
-        while not self._given_up.is_set():
-            wait = await self._post(http, event)
-            if wait is None or self._tries_once(number):
+        content = {"key": event, **self._data(number)}
+        for tries in count():
+            wait = await self._post(http, event, content)
+            if wait is None or self._tries_once(number) or self._given_up.is_set():
                 return
-            with contextlib.suppress(TimeoutError):
-                await asyncio.sleep(min(wait, _LONGEST_WAIT) * random.uniform(0.25, 1))
-        assert answers is self.answers[event]
+            longest = min(wait * 2**tries, _LONGEST_WAIT)
+            await asyncio.sleep(longest * random.uniform(0.5, 1))
 
-    async def _post(self, http: httpx.AsyncClient, event: str) -> float | None:
+    async def _post(
+        self, http: httpx.AsyncClient, event: str, content: Mapping[str, object]
+    ) -> float | None:
         """One try; the seconds to the next one, None where there is none."""
         headers = {"X-Event-Id": event, **self._headers}
         began = time.monotonic()
         try:
-            answer = await http.post(self._url, json={"key": event}, headers=headers)
+            answer = await http.post(self._url, json=content, headers=headers)
         except httpx.HTTPError:
             self.answers[event].append(Answer(0, time.time(), time.monotonic() - began))
-            return 0.5
+            return _FIRST_WAIT
         took = time.monotonic() - began
         self.answers[event].append(Answer(answer.status_code, time.time(), took))
         if answer.status_code in (429, 503):

@@ -27,7 +27,7 @@ workers:
     activities: [tests.faults.flows:note]
 listeners:
 {listeners}
-dead_letters: {{path: "{folder}/dead-letters.db"}}
+dead_letters: {{path: "{dead_letters}"}}
 admin: {{port: {admin}}}
 shutdown_timeout: 30s
 """
@@ -81,7 +81,8 @@ class System:
         name: The worker's task queue.
         port: Of the webhook listeners.
         url: Where events go, but for the path.
-        folder: Where inboxes and dead letters are.
+        folder: The test's own.
+        dead_letters: The runner's own store of them.
     """
 
     def __init__(self, folder: Path, *, direct: bool = False) -> None:
@@ -92,6 +93,7 @@ class System:
             direct: Leave the proxy out.
         """
         self.folder = folder
+        self.dead_letters = folder / "dead-letters.db"
         self.server = TemporalServer(database=folder / "temporal.db", start=False)
         self.server.port = lasting_port()
         self.server.address = f"127.0.0.1:{self.server.port}"
@@ -136,11 +138,16 @@ class System:
             address=self._address,
             name=self.name,
             listeners="".join(listeners),
-            folder=self.folder,
+            dead_letters=self.dead_letters,
             admin=self._admin,
         )
         self._config.write_text(text, encoding="utf-8")
-        self._environment = {"FAULTS_NOTES": str(self._notes), **(env or {})}
+        self._environment = {
+            "FAULTS_NOTES": str(self._notes),
+            # It comes back as soon as an installed one does: with its modules compiled.
+            "PYTHONDONTWRITEBYTECODE": "",
+            **(env or {}),
+        }
 
     # The runner.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
 
 
 @workflow.defn
@@ -80,4 +82,26 @@ class Slow:
 async def work(seconds: float) -> str:
     """Works for a while, and says whether it was let finish."""
     await asyncio.sleep(seconds)
+    return "finished"
+
+
+@workflow.defn
+class Held:
+    """Has an activity that ends when a file appears; it is tried once."""
+
+    @workflow.run
+    async def run(self, file: str) -> str:
+        return await workflow.execute_activity(
+            hold,
+            file,
+            start_to_close_timeout=timedelta(seconds=60),
+            retry_policy=RetryPolicy(maximum_attempts=1),
+        )
+
+
+@activity.defn
+async def hold(file: str) -> str:
+    """Works until the file is there."""
+    while not Path(file).exists():  # noqa: ASYNC110, ASYNC240
+        await asyncio.sleep(0.02)
     return "finished"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -28,7 +30,7 @@ from tests.real.impostors import (
     silent,
     web_server,
 )
-from tests.support import BIN, TemporalServer, free_port, run_runner
+from tests.support import BIN, RunnerProcess, TemporalServer, free_port, run_runner
 
 Figure = Callable[[str, object], None]
 
@@ -354,6 +356,50 @@ async def test_start_over_tls_with_the_right_authority(
     assert code == 0, output
 
 
+MUTUAL = {
+    "as files": "server_ca_cert_path: ca.pem, client_cert_path: client.pem,"
+    " client_key_path: client.key, server_name: temporal.example.org",
+    "as texts": "server_ca_cert_data: '${CA}', client_cert_data: '${CERT}',"
+    " client_key_data: {from_file: client.key}, server_name: temporal.example.org",
+}
+
+
+@pytest.mark.parametrize("tls", MUTUAL.values(), ids=MUTUAL)
+async def test_mutual_tls_from_a_config(
+    temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    authority: Authority,
+    tmp_path: Path,
+    tls: str,
+) -> None:
+    """A client's pair, the server's authority and its name, as files and as texts."""
+    certificate, key = authority.client_pair()
+    (tmp_path / "ca.pem").write_bytes(authority.pem)
+    (tmp_path / "client.pem").write_bytes(certificate)
+    (tmp_path / "client.key").write_bytes(key)
+    env = {"CA": authority.pem.decode(), "CERT": certificate.decode()}
+    asks = authority.server_context("temporal.example.org", ask_client=True)
+    async with serving(forward_to(temporal_server.address), asks) as address:
+        config = worker_config(write_config, address, f"tls: {{{tls}}}")
+        code, output = await asyncio.to_thread(
+            run_runner, "wait", config, "--timeout", "20s", env=env
+        )
+    assert code == 0, output
+
+
+async def test_a_pair_that_is_none_is_permanent(authority: Authority) -> None:
+    """A key of another certificate, and one that is no key, fail at once."""
+    certificate, _ = authority.client_pair()
+    _, other = authority.client_pair()
+    for key in (other, b"no key"):
+        pair = TLSConfig(
+            server_root_ca_cert=authority.pem, client_cert=certificate, client_private_key=key
+        )
+        error = await fails(f"127.0.0.1:{free_port()}", tls=pair)
+        assert isinstance(error, PermanentError)
+        assert "they are no pair" in str(error)
+
+
 # runner wait. -------------------------------------------------------------------------------------
 
 
@@ -400,6 +446,78 @@ def test_a_health_check_is_one_attempt() -> None:
     assert code == 1
     assert time.monotonic() - began < 10
     assert "connection refused" in output
+
+
+def test_wait_becomes_the_command_once_temporal_is_ready(
+    own_temporal_server: TemporalServer, figure: Figure, start_runner: Callable[..., RunnerProcess]
+) -> None:
+    """A late Temporal is waited for without an end, and seen at once though delays are long."""
+    slow = {"TEMPORAL_ADDRESS": own_temporal_server.address}
+    python = ("-c", "import os; print('the command runs as', os.getpid())")
+    process = start_runner("wait", "--timeout", "none", "--", sys.executable, *python, env=slow)
+    process.wait_for("attempt 4 failed")
+    assert "the command runs" not in process.output
+    own_temporal_server.start()
+    serving_at = own_temporal_server.wait_serving()
+    assert process.wait() == 0, process.output
+    figure("the command's end after the server serves", f"{time.monotonic() - serving_at:.2f}s")
+    assert f"the command runs as {process.pid}" in process.output, "it is no process of its own"
+
+
+def test_wait_knows_its_own_arguments_from_the_commands(temporal_server: TemporalServer) -> None:
+    """What follows -- is the command's, options too; there may be no config before it."""
+    ours = ("wait", "--address", temporal_server.address, "--timeout", "60s")
+    code, output = run_runner(*ours, "--", "printf", "%s|", "--timeout", "soon", "--")
+    assert code == 0, output
+    assert "--timeout|soon|--|" in output
+    code, output = run_runner(*ours, "--", "no-such-command")
+    assert code == 2
+    assert "error: no-such-command: No such file or directory" in output
+
+
+def test_wait_goes_on_as_the_runner(
+    own_temporal_server: TemporalServer,
+    write_config: WriteConfig,
+    start_runner: Callable[..., RunnerProcess],
+    figure: Figure,
+) -> None:
+    """`runner start` is loaded while Temporal is waited for, and is ready at once then."""
+    address = own_temporal_server.address
+    config = worker_config(write_config, address)
+    process = start_runner("wait", config, "--timeout", "none", "--", "runner", "start", config)
+    process.wait_for("attempt 1 failed")
+    own_temporal_server.start()
+    own_temporal_server.wait_serving()
+    began = time.monotonic()
+    process.wait_for("ready: config.yaml")
+    figure("the runner is ready after the server serves", f"{time.monotonic() - began:.2f}s")
+    assert process.stop() == 0, process.output
+
+
+def test_wait_tells_of_a_mistake_of_the_runners_config_first(write_config: WriteConfig) -> None:
+    """Not when Temporal is there at last."""
+    wrong = write_config("workers: {one: {task_queu: q}}\n", name="wrong.yaml")
+    ours = ("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    code, output = run_runner(*ours, "--", "runner", "start", wrong)
+    assert code == 2, output
+    assert "did you mean task_queue?" in output
+    assert "attempt" not in output
+
+
+def test_wait_logs_as_the_config_says(write_config: WriteConfig) -> None:
+    """One container has one kind of log, from before Temporal is there to its end."""
+    config = write_config("log: {format: json}\ntemporal: {address: 127.0.0.1:1}\n")
+    code, output = run_runner("wait", config, "--timeout", "1s")
+    assert code == 1
+    first = json.loads(output.splitlines()[0])
+    assert "attempt 1 failed, transient ConnectionRefused" in first["message"]
+
+
+def test_wait_ends_at_sigterm(start_runner: Callable[..., RunnerProcess]) -> None:
+    """With a shell's exit code for it, also as a container's first process."""
+    process = start_runner("wait", "--address", f"127.0.0.1:{free_port()}", "--timeout", "none")
+    process.wait_for("attempt 2 failed")
+    assert process.stop(within=10) == 128 + signal.SIGTERM
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted by /proc")

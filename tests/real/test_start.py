@@ -233,6 +233,11 @@ def test_probes_tell_of_each_part(system: System, start_runner: StartRunner) -> 
         ("listener", "hook"),
     ]
     assert run_runner("health", "--url", f"{url}/readyz") == (0, "ready\n")
+    assert system.post(key="counted") == 202
+    metrics = http("GET", f"{url}/metrics").body.splitlines()
+    assert 'temporal_runner_component_ready{kind="worker",name="echo"} 1.0' in metrics
+    assert 'temporal_runner_events_total{listener="hook",outcome="accepted"} 1.0' in metrics
+    assert "# TYPE temporal_runner_events_total counter" in metrics
     assert runner.stop() == 0
     code, output = run_runner("health", "--url", f"{url}/readyz")
     assert code == 1

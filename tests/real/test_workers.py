@@ -25,7 +25,8 @@ from temporal_runner.plan import Plan, make_plan
 from temporal_runner.runtime.supervisor import Component, Supervisor
 from temporal_runner.runtime.target import load_profile
 from temporal_runner.runtime.temporal import TemporalConnection
-from temporal_runner.runtime.workers import WorkerComponent, worker_arguments
+from temporal_runner.runtime.worker_options import worker_arguments
+from temporal_runner.runtime.workers import WorkerComponent
 from tests.conftest import WriteConfig
 from tests.real import extensions
 from tests.support import TemporalServer, eventually, run_runner
@@ -139,6 +140,7 @@ def test_every_option_is_tried(plan_of: MakePlan) -> None:
     assert missing == {
         "task_queue",
         "connection",
+        "processes",
         "tuner",
         "deployment",
         "sandbox",

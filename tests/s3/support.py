@@ -134,11 +134,15 @@ class Gate:
     Attributes:
         refusal: The error code that every request is answered with; empty to pass them on.
         keys: The access keys that requests were signed with.
+        receives: The most ReceiveMessage calls that were under way at a time.
     """
 
     def __init__(self, behind: Server) -> None:
         self.refusal = ""
         self.keys: set[str] = set()
+        self.receives = 0
+        self._receiving = 0
+        self._counting = threading.Lock()
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -168,7 +172,15 @@ class Gate:
     ) -> tuple[int, bytes]:
         if self.refusal:
             return 400, json.dumps({"__type": self.refusal, "message": "refused"}).encode()
-        answer = httpx.post(f"{behind.url}{path}", content=body, headers=headers, timeout=30)
+        receives = headers.get("X-Amz-Target", "").endswith(".ReceiveMessage")
+        with self._counting:
+            self._receiving += receives
+            self.receives = max(self.receives, self._receiving)
+        try:
+            answer = httpx.post(f"{behind.url}{path}", content=body, headers=headers, timeout=30)
+        finally:
+            with self._counting:
+                self._receiving -= receives
         return answer.status_code, answer.content
 
     def __enter__(self) -> Gate:

@@ -200,10 +200,12 @@ async def test_temporal_down_holds_messages_without_losing_or_repeating_them(
         " visibility_timeout: 1s}"
     )
     uploads = Uploads(start_runner, write_config, own_temporal_server, moto, options)
-    own_temporal_server.kill()
+    # Once the outage is seen nothing is received: it is a frozen server that takes it for longest.
+    own_temporal_server.freeze()
     body = notification("b", "k.txt", "1")
     queue.send(body)
     await eventually(lambda: queue.counts() == (0, 1), what="the message to be received")
+    own_temporal_server.kill()
     held = asyncio.get_running_loop().time()
     while asyncio.get_running_loop().time() - held < 3.2:
         assert queue.counts() == (0, 1)

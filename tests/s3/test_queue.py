@@ -544,6 +544,23 @@ async def test_assumed_role_signs_the_calls(
     assert queue.empty
 
 
+@pytest.mark.parametrize("fifo", [False, True])
+async def test_a_queue_that_gives_all_is_asked_at_several_places(
+    moto: Server, make_queue: MakeQueue, open_source: OpenSource, fifo: bool
+) -> None:
+    """A receive takes a round trip: several are under way, but for a FIFO queue."""
+    queue = make_queue(fifo=fifo)
+    for number in range(80):
+        unique = {"group": str(number), "unique": str(number)} if fifo else {}
+        queue.send(notification("b", str(number), "1"), **unique)
+    with Gate(moto) as gate:
+        source = await open_source(queue_url=queue.url, endpoint_url=gate.url)
+        for delivery in await receive(source, 80):
+            await delivery.ack(ACK)
+        await source.close()
+    assert (gate.receives > 1) is not fifo
+
+
 async def test_no_more_is_received_than_there_is_room_for(
     make_queue: MakeQueue, open_source: OpenSource
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -63,6 +64,20 @@ async def test_one_of_two_listeners_stops_and_starts() -> None:
             check_problem(gone, 503, "not ready")
             assert "retry-after" in gone.headers
             assert (await first.post({})).status_code == 202
+
+
+async def test_a_listener_that_is_still_to_come() -> None:
+    """Its sender is asked to come again, and not told that there is no such path."""
+    port = free_port()
+    server = HttpServer(_hello, host="127.0.0.1", port=port, path="/b")
+    async with listening(port=port, path="/a") as first:
+        url = f"http://127.0.0.1:{port}"
+        coming = await first.http.post(f"{url}/b", json={})
+        check_problem(coming, 503, "not ready")
+        assert "retry-after" in coming.headers
+        await server.start()
+        assert (await first.http.post(f"{url}/b", json={})).status_code == 200
+        await server.stop()
 
 
 async def test_the_one_that_opened_the_port_stops_first() -> None:
@@ -250,6 +265,71 @@ async def _read_all(reader: asyncio.StreamReader) -> bytes:
         while piece := await reader.read(65536):
             came += piece
     return came
+
+
+def test_a_client_that_comes_while_the_port_closes_does_not_keep_it_open() -> None:
+    """On uvloop, which the runner uses: each connection is told, also one that was just made."""
+    uvloop = pytest.importorskip("uvloop")
+    port = free_port()
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    closing, ended = threading.Event(), threading.Event()
+
+    def come_and_ask() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as it:
+                it.settimeout(5)
+                it.sendall(request)
+                while it.recv(1000) and closing.is_set():
+                    it.sendall(request)
+
+    async def busy(request: HttpRequest) -> HttpAnswer:
+        time.sleep(0.001)  # noqa: ASYNC251  the loop has much to do at a time
+        return await _hello(request)
+
+    async def start_and_stop() -> float:
+        closing.clear()
+        server = HttpServer(busy, host="127.0.0.1", port=port, drain=3)
+        await server.start()
+        await asyncio.sleep(0.05)
+        closing.set()
+        began = time.monotonic()
+        await server.stop()
+        return time.monotonic() - began
+
+    async def several_times() -> list[float]:
+        return [await start_and_stop() for _ in range(20)]
+
+    clients = [threading.Thread(target=come_and_ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    try:
+        took = uvloop.run(several_times())
+    finally:
+        ended.set()
+        for client in clients:
+            client.join()
+    assert max(took) < 2.5, took
+
+
+async def test_requests_sent_ahead_of_their_answers() -> None:
+    """Some are answered in their order; thousands, which would take memory, end the connection."""
+    request = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
+    started = 0
+
+    async def slow(request: HttpRequest) -> HttpAnswer:
+        nonlocal started
+        started += 1
+        await asyncio.sleep(0.001)
+        return await _hello(request)
+
+    async with _serving(slow, keep_alive=0.2) as server:
+        few = b"".join(request % number for number in range(40))
+        assert (await _until_closed(server, few)).count(b"hello") == 40
+        assert started == 40
+        many = b"".join(request % number for number in range(5000))
+        came = await _until_closed(server, many)
+        assert b"429 Too Many Requests" in came
+        assert started < 100
 
 
 async def test_connection_that_sends_nothing() -> None:

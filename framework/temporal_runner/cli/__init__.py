@@ -4,6 +4,8 @@
 here, without typer. All other commands, and its own help and mistakes, are `app`'s.
 """
 
+import os
+import signal
 import sys
 
 from temporal_runner.errors import RunnerError, UsageError
@@ -21,18 +23,34 @@ def main() -> None:
             case ["health", "--url", url] if not url.startswith("-"):
                 _health(url)
             case _:
+                _end_at_sigterm()
                 from temporal_runner.cli.app import app
 
                 app()
     except UsageError as error:
-        print(error, file=sys.stderr)
+        _print(str(error))
         sys.exit(2)
     except RunnerError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _print(f"error: {error}")
         sys.exit(1)
+
+
+def _print(error: str) -> None:
+    from temporal_runner.showing import redacted
+
+    print(redacted(error), file=sys.stderr)
 
 
 def _health(url: str = READY) -> None:
     from temporal_runner.cli.asking import ask
 
     sys.exit(ask(url))
+
+
+def _end_at_sigterm() -> None:
+    """End at SIGTERM, with a shell's exit code for it; a running system replaces this by its drain.
+
+    A container's first process has no default action: until it says what a signal means to it,
+    the kernel drops the signal, and a stop would wait out its grace.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))

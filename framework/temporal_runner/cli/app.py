@@ -36,6 +36,6 @@ for command in (
     schema.schema,
     new_plugin.new_plugin,
 ):
-    app.command()(command)
+    app.command(cls=wait.ThenCommand if command is wait.wait else None)(command)
 app.add_typer(events.events, name="events")
 app.add_typer(dead_letters.dead_letters, name="dead-letters")

@@ -23,6 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 @dead_letters.command("list")
 def list_them(config: Config, listener: Listener = None, json: Json = False) -> None:
     """Say what there is: number, time, listener, event and reason."""
+    from temporal_runner.showing import printable
 
     async def work(store: DeadLetters | None) -> None:
         letters = await store.find(listener=listener) if store else []
@@ -33,8 +34,8 @@ def list_them(config: Config, listener: Listener = None, json: Json = False) -> 
             times = f", {letter.times} times" if letter.times > 1 else ""
             event = letter.event
             print(f"{letter.id}  {letter.rejected:%Y-%m-%d %H:%M:%S}Z  {letter.listener}{times}")
-            print(f"    event {event.id} of {event.source}, type {event.type}")
-            print(f"    {letter.reason}")
+            print(printable(f"    event {event.id} of {event.source}, type {event.type}"))
+            print(printable(f"    {letter.reason}"))
         print(f"{len(letters)} dead letter{'' if len(letters) == 1 else 's'}")
 
     _with_store(config, work)
@@ -59,6 +60,7 @@ def replay(
 ) -> None:
     """Put dead letters through the config's routes into Temporal; what fails stays."""
     from temporal_runner.cli.prepare import read_plan
+    from temporal_runner.showing import printable, redacted
 
     wanted = _wanted(ids, everything)
     plan = read_plan(config)
@@ -76,10 +78,11 @@ def replay(
             replayed = await replaying.one(letter)
             failed += bool(replayed.reason)
             if replayed.reason:
-                print(f"{letter.id}  stays: {replayed.reason}")
+                print(printable(redacted(f"{letter.id}  stays: {replayed.reason}")))
             elif replayed.accepted and replayed.action:
                 known = "Temporal had it already" if replayed.accepted.duplicate else "accepted"
-                print(f"{letter.id}  {known}: {replayed.action.kind} {replayed.action.id}")
+                action = f"{replayed.action.kind} {replayed.action.id}"
+                print(printable(f"{letter.id}  {known}: {action}"))
 
     _with_store(config, work)
     if failed:

@@ -36,6 +36,7 @@ def send(
     from temporal_runner.cloudevents import read_events
     from temporal_runner.explain import outline, reasons
     from temporal_runner.routing import route
+    from temporal_runner.showing import printable
 
     plan = read_plan(config)
     chosen = _listener(plan, listener)
@@ -44,13 +45,14 @@ def send(
     refused = False
     for event in saved:
         decision = route(chosen.routes, event)
-        print(f"event {event.id} of {event.source}, type {event.type}")
+        print(printable(f"event {event.id} of {event.source}, type {event.type}"))
         for reason in reasons(chosen.routes, decision, event):
-            print(f"  {reason}")
+            print(printable(f"  {reason}"))
         if decision.action is None:
             refused |= _say_unrouted(chosen, decision)
             continue
-        print(f"{'would ' if dry_run else ''}{outline(decision.action)}")
+        would = "would " if dry_run else ""
+        print(would + "\n".join(map(printable, outline(decision.action).split("\n"))))
         actions.append(decision.action)
     if actions and not dry_run:
         from temporal_runner.runtime import loop
@@ -83,6 +85,7 @@ def _listener(plan: Plan, name: str) -> ListenerPlan:
 
 def _say_accepted(action: Action, accepted: Accepted) -> None:
     from temporal_runner.explain import as_json
+    from temporal_runner.showing import printable
 
     if accepted.duplicate:
         said = "duplicate: Temporal has it already, nothing new was started"
@@ -91,7 +94,7 @@ def _say_accepted(action: Action, accepted: Accepted) -> None:
         said = f"accepted{run}"
     if accepted.completed:
         said += f", result: {as_json(accepted.result)}"
-    print(f"event {action.event.id}: {said}")
+    print(printable(f"event {action.event.id}: {said}"))
 
 
 def _say_unrouted(listener: ListenerPlan, decision: Decision) -> bool:

@@ -30,8 +30,10 @@ def start(
 
 def announce(supervisor: Supervisor) -> None:
     """Say on stdout what runs, and where to look."""
+    from temporal_runner.showing import redacted
+
     rows = [
-        (component.noun, component.name, component.describe())
+        (component.noun, component.name, redacted(component.describe()))
         for component in supervisor.components()
     ]
     if supervisor.admin is not None:

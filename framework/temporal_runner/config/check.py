@@ -20,12 +20,15 @@ from pydantic import BaseModel, ValidationError
 
 from temporal_runner.config.positions import Node, resolve_scalar
 from temporal_runner.config.report import Problem, dotted, is_secret_name, masked
+from temporal_runner.values import read_text
 
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[int | str, ...]
 
 _SCALAR_ERRORS = {"int_type", "float_type", "bool_type", "int_from_float"}
 _DEFAULT = re.compile(r"(:?[-+])[^{}]+(?=\})")
+_LARGEST_FILE = 1024 * 1024
+"""Bytes of a secret's file."""
 _OUTER_ERRORS = {"literal_error", "too_short"}
 _MESSAGES = {
     "missing": "is required",
@@ -149,7 +152,8 @@ def _problem(
     if kind == "missing":
         spot = node.key or node.spot
         return Problem(spot, dotted((*base, *steps, loc[-1])), _MESSAGES["missing"])
-    return Problem(node.spot, dotted(base + steps), _message(node, base + steps, details))
+    message = _message(node, base + steps, details)
+    return Problem(node.spot, dotted(base + steps), message, absent=kind == "absent_secret")
 
 
 def _message(node: Node, loc: Loc, details: Any) -> str:
@@ -209,7 +213,7 @@ def _shown(written: str, loc: Loc) -> str:
 
 def _contents(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8").removesuffix("\n")
+        return read_text(file, _LARGEST_FILE).removesuffix("\n")
     except (OSError, ValueError):
         return ""
 

@@ -15,11 +15,14 @@ from temporal_runner.config.check import check
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.positions import Node, compose
 from temporal_runner.config.report import ConfigError, Problem, dotted
-from temporal_runner.config.variables import VariableError, substitute
+from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
+from temporal_runner.values import read_text
 
 _PATH_LISTS = ("plugins", "import_paths")
 _PATH_KEYS = ("from_file", "binary")
 _NAMED_SECTIONS = ("workers", "listeners", "connections")
+_LARGEST_FILE = 10 * 1024 * 1024
+"""Bytes; no config for people is larger."""
 
 
 @dataclass(slots=True)
@@ -55,6 +58,15 @@ class LoadedConfig:
             spot = node.key or node.spot if at_key else node.spot
             self.problems.append(Problem(spot, dotted(loc), message, **how))
 
+    def of_worker(self, name: str) -> LoadedConfig:
+        """What one worker needs of it, to be run once and alone."""
+        worker = self.settings.workers[name].model_copy(update={"processes": 1})
+        alone = {"workers": {name: worker}, "listeners": {}, "admin": None}
+        settings = self.settings.model_copy(update=alone)
+        assert isinstance(self.tree.value, dict)
+        sections = {key: node for key, node in self.tree.value.items() if key not in alone}
+        return LoadedConfig(self.file, Node(sections, self.tree.spot), settings)
+
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> LoadedConfig:
     """Read a config file, with no network and no import.
@@ -83,7 +95,7 @@ def _read(
 ) -> Node | None:
     """One file over the files that it extends; None where it is no readable mapping."""
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file, _LARGEST_FILE, "utf-8-sig")
     except FileNotFoundError:
         problems.append(Problem(None, "", f"there is no config file {file}"))
         return None
@@ -164,7 +176,8 @@ def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem])
         try:
             value, unset = substitute(written, environ)
         except VariableError as error:
-            problems.append(Problem(node.spot, "", str(error)))
+            absent = isinstance(error, MissingVariableError)
+            problems.append(Problem(node.spot, "", str(error), absent=absent))
             node.bad = True
             continue
         for name in unset:

@@ -98,7 +98,7 @@ class ListenerSettings(Section):
 
 
 class AdminSettings(Section):
-    """The endpoint for probes: /livez, /readyz, /status."""
+    """The endpoint for probes and people: /livez, /readyz, /status, /metrics."""
 
     host: Text = "127.0.0.1"
     """The address to listen at."""

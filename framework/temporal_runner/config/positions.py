@@ -100,16 +100,19 @@ class Node:
                 steps.append(step)
         return node, tuple(steps)
 
-    def scalars(self) -> Iterator[Node]:
-        """Every scalar at and below this node."""
+    def nodes(self) -> Iterator[Node]:
+        """This node and every one below it."""
+        yield self
         if isinstance(self.value, dict):
             for node in self.value.values():
-                yield from node.scalars()
+                yield from node.nodes()
         elif isinstance(self.value, list):
             for node in self.value:
-                yield from node.scalars()
-        else:
-            yield self
+                yield from node.nodes()
+
+    def scalars(self) -> Iterator[Node]:
+        """Every scalar at and below this node."""
+        return (node for node in self.nodes() if not isinstance(node.value, dict | list))
 
 
 def resolve_scalar(text: str) -> Scalar:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from temporal_runner.errors import UsageError
+from temporal_runner.showing import redacted
 
 _SENSITIVE = (
     r"secret|passw|pwd|token|credential|private|\bsas|sas_|\bauth(?!o?r\b)|connection_string"
@@ -30,7 +31,7 @@ _NO_SECRET = re.compile(rf"({_VARIABLE}|{_REFERENCE}|[|>][-+]?)\s*[,}}\]]*\s*(#.
 """What may be shown though a secret's key stands before it: it says where the secret is."""
 _COMPONENT = re.compile(r"^(?:workers|listeners|connections)\.[^.]*")
 _DEFAULT = re.compile(rf"(\$\{{\w*(?:{_SENSITIVE})\w*:?[-+])[^{{}}]+", re.IGNORECASE)
-_USER_INFO = re.compile(r"(://[^\s/:@]*):[^\s/@]+@")
+_USER_INFO = re.compile(r"[^\s/:@'\"]*:[^\s/@'\"]+@")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WIDEST = 100
 """Characters of a line that are shown."""
@@ -58,6 +59,7 @@ class Problem:
         message: What is wrong and, where it is known, the next step.
         severity: A warning does not stop the runner.
         key_only: The caret stands under a key whose value is not to be shown.
+        absent: A variable or a secret's file that is missing in this process's environment.
     """
 
     spot: Spot | None
@@ -65,6 +67,7 @@ class Problem:
     message: str
     severity: Literal["error", "warning"] = "error"
     key_only: bool = False
+    absent: bool = False
 
     def __str__(self) -> str:
         place = f"{self.spot}  " if self.spot else ""
@@ -151,7 +154,7 @@ def is_secret_name(name: str) -> bool:
 
 def masked(text: str) -> str:
     """A text without passwords in URLs and without defaults of variables that hold secrets."""
-    return _DEFAULT.sub(r"\1***", _USER_INFO.sub(r"\1:***@", text))
+    return _DEFAULT.sub(r"\1***", _USER_INFO.sub("***@", redacted(text)))
 
 
 def _lines_around(lines: Sequence[str], index: int) -> Iterator[str]:

@@ -26,7 +26,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 _NAME = r"[A-Za-z_][\w.]*"
 _TARGET = f"^{_NAME}:{_NAME}$"
 _MODULE_OR_TARGET = f"^{_NAME}(:{_NAME})?$"
-_ADDRESS = r"^(\[[0-9A-Fa-f:]+\]|[^:/\s]+):\d{1,5}$"
+_ADDRESS = r"^(\[[0-9A-Fa-f:]+\]|[^:/@\s]+):\d{1,5}$"
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:

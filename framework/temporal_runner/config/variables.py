@@ -21,7 +21,11 @@ _DEEPEST = 20
 
 
 class VariableError(ValueError):
-    """A variable that must be set is not, or `${` is not written as it should be."""
+    """`${` is not written as it should be."""
+
+
+class MissingVariableError(VariableError):
+    """A variable that must be set is not."""
 
 
 class _EverythingSet(dict[str, str]):
@@ -40,7 +44,8 @@ def substitute(text: str, environ: Mapping[str, str]) -> tuple[str, list[str]]:
         The text with values in it, and the names that were unset without a default.
 
     Raises:
-        VariableError: A required variable is missing, or the syntax is wrong.
+        MissingVariableError: A required variable is missing.
+        VariableError: The syntax is wrong.
     """
     unset: list[str] = []
     result, end = _read(text, 0, environ, unset, depth=0)
@@ -105,7 +110,7 @@ def _variable(
     )
     if operator[0].endswith("?") and not is_set:
         message = word or "it is required"
-        raise VariableError(f"the environment variable {name[0]} is not set: {message}")
+        raise MissingVariableError(f"the environment variable {name[0]} is not set: {message}")
     if operator[0].endswith("+"):
         return (word if is_set else ""), end + 1
     return (word if not is_set else value or ""), end + 1

@@ -88,7 +88,11 @@ class WorkerSettings(Section):
     connection: Text | None = None
     """One of `connections`; by default `temporal`."""
     identity: Text | None = None
-    """Who the worker says it is; by default process@host/name."""
+    """Who the worker says it is; by default process@host/name. With `processes` the number of each
+    is added."""
+    processes: Count = 1
+    """Run the worker so many times, each in a process of its own, for Python code that is the
+    limit; 1 is in the runner's own. All options below hold for each of them."""
 
     max_concurrent_workflow_tasks: Count | None = None
     """Workflow tasks at a time (the SDK: 100)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -25,7 +25,8 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
         loaded: The config.
         catalog: The installed plugins; those that the config names as files are added to it.
         only: Names of the workers and listeners to run; all by default. The whole config is
-            checked either way; the SDK of a source that none of them uses is not loaded.
+            checked either way, less the variables and secrets' files that listeners need which
+            do not run; the SDK of a source that none of them uses is not loaded.
 
     Raises:
         ConfigError: Something in the config is wrong.
@@ -42,6 +43,8 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     sections.check_options_of_the_rest()
     sections.check_names()
     check_task_queues(loaded, workers, listeners)
+    if only:
+        _pardon_absent(loaded, running=only)
     if not settings.workers and not settings.listeners and not loaded.problems:
         loaded.problem((), "there is nothing to run: add workers, listeners or both")
     if any(problem.severity == "error" for problem in loaded.problems):
@@ -77,6 +80,7 @@ def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[Conn
     _load_local_plugins(loaded, catalog)
     definitions.add_import_paths(loaded.settings.import_paths)
     plans = Sections(loaded, catalog).connections()
+    _pardon_absent(loaded, running=())
     if any(problem.severity == "error" for problem in loaded.problems):
         raise ConfigError(loaded.problems)
     return list(plans.values())
@@ -88,6 +92,24 @@ def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
             catalog.add_file(Path(file))
         except PluginError as error:
             loaded.problem(("plugins", index), str(error))
+
+
+def _pardon_absent(loaded: LoadedConfig, running: Collection[str]) -> None:
+    """What this environment does not give to a listener that does not run here is no error.
+
+    Else the container of one listener would need the secrets of all others.
+    """
+    section = loaded.tree.child("listeners")
+    listeners = section.value if section and isinstance(section.value, dict) else {}
+    needed: set[Spot] = set()
+    others: set[Spot] = set()
+    for name, entry in listeners.items():
+        (needed if name in running else others).update(node.spot for node in entry.nodes())
+    loaded.problems = [
+        problem
+        for problem in loaded.problems
+        if not (problem.absent and problem.spot in others - needed)
+    ]
 
 
 def _wanted(only: set[str], names: Sequence[str]) -> set[str]:

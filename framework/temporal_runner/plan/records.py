@@ -16,6 +16,7 @@ from temporalio.worker import Interceptor as WorkerInterceptor
 from temporalio.worker import Plugin as WorkerPlugin
 
 from temporal_runner.config.connections import ConnectionSettings, DevServerSettings
+from temporal_runner.config.load import LoadedConfig
 from temporal_runner.config.model import (
     AdminSettings,
     DeadLetterSettings,
@@ -47,7 +48,11 @@ class ConnectionPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerPlan:
-    """A worker with its classes and functions."""
+    """A worker with its classes and functions.
+
+    Attributes:
+        alone: The config less all but this worker, where it runs in processes of its own.
+    """
 
     name: str
     settings: WorkerSettings
@@ -59,6 +64,7 @@ class WorkerPlan:
     plugins: Sequence[WorkerPlugin] = ()
     failure_types: Sequence[type[BaseException]] = ()
     make_executor: Callable[[], Executor] | None = None
+    alone: LoadedConfig | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

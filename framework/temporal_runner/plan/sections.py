@@ -168,6 +168,7 @@ class Sections:
                 lambda: definitions.factory_of(factory) if factory else None,
                 (*loc, "activity_executor", "factory"),
             ),
+            alone=self._loaded.of_worker(name) if settings.processes > 1 else None,
         )
         return plan if len(self._loaded.problems) == before else None
 
@@ -213,7 +214,8 @@ class Sections:
             self._loaded.problem((*loc, "source"), str(error))
             return None
         self._check_inbox(settings, name, loc)
-        if len(self._loaded.problems) > before:
+        written = self._loaded.tree.follow(loc)[0]
+        if len(self._loaded.problems) > before or any(node.bad for node in written.scalars()):
             return None
         self._claim(kind, options, name)
         return ListenerPlan(

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from temporal_runner.backoff import Backoff
 from temporal_runner.errors import Busy, TransientError
@@ -42,6 +42,7 @@ class Circuit:
         self._last_error = ""
         self._open_until: float | None = None
         self._trying = False
+        self._closed = asyncio.Event()
 
     @property
     def error(self) -> str:
@@ -59,10 +60,16 @@ class Circuit:
 
     async def wait(self) -> None:
         """Return when a call may be tried."""
-        left = self._left()
-        while left:
-            await asyncio.sleep(left)
-            left = self._left()
+        while left := self._left():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._closed.wait()
+
+    def reset(self) -> None:
+        """Close it: the server is another one now, or none, which the connection sees."""
+        self._failures, self._open_until = 0, None
+        self._delays = self._backoff.delays()
+        self._closed.set()
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -77,6 +84,8 @@ class Circuit:
         self._trying = tries
         try:
             yield
+        except Busy:
+            raise  # nothing has failed
         except TransientError as error:
             self._failed(error)
             raise
@@ -93,8 +102,7 @@ class Circuit:
         if self._open_until is not None:
             self._log.info("Temporal takes calls again")
         if self._failures:
-            self._failures, self._open_until = 0, None
-            self._delays = self._backoff.delays()
+            self.reset()
 
     def _failed(self, error: TransientError) -> None:
         self._failures += 1
@@ -104,5 +112,6 @@ class Circuit:
         delay = max(_SHORTEST, self._delays.next(error))
         opens = self._open_until is None
         self._open_until = self._clock() + delay
+        self._closed.clear()
         if opens:
             self._log.warning("%s; the next in %s", self.error, format_duration(delay))

@@ -70,6 +70,15 @@ _BY_TEXT = (
             " tls.client_key_path to a pair that it trusts",
         ),
     ),
+    (
+        "PrivateKeyParseError|CertificateParseError|InconsistentKeys",
+        Verdict(
+            "InvalidKey",
+            "the client's certificate or its key cannot be read, or they are no pair",
+            permanent=True,
+            next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
+        ),
+    ),
     ("Unauthenticated", Verdict("Unauthenticated", permanent=True, next_step=_WRONG_KEY)),
     ("PermissionDenied", Verdict("PermissionDenied", permanent=True, next_step=_WRONG_KEY)),
     (

@@ -1,7 +1,7 @@
 """The admin endpoint: what probes and people ask a running runner.
 
 `/livez`: the event loop turns. `/readyz`: every part does its work (200), or which does not and
-why (503). `/status`: the same with counts, always 200.
+why (503). `/status`: the same with counts, always 200. `/metrics`: the counts for Prometheus.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from temporal_runner.runtime import metrics
 from temporal_runner.serving import Application, HttpAnswer, HttpRequest, problem
+from temporal_runner.showing import redacted_within
 
 Status = dict[str, Any]
 
@@ -37,7 +39,7 @@ def admin_endpoint(status: Callable[[], Status]) -> Application:
         return _json({"live": True})
 
     def readyz() -> HttpAnswer:
-        now = status()
+        now = redacted_within(status())
         parts = [
             {key: part[key] for key in ("kind", "name", "ready", "error") if part.get(key) != ""}
             for part in now["components"]
@@ -46,9 +48,12 @@ def admin_endpoint(status: Callable[[], Status]) -> Application:
         return _json(body, HTTPStatus.OK if now["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     def full() -> HttpAnswer:
-        return _json(status())
+        return _json(redacted_within(status()))
 
-    pages = {"/livez": livez, "/readyz": readyz, "/status": full}
+    def counted() -> HttpAnswer:
+        return HttpAnswer(HTTPStatus.OK, metrics.exposition(status()), metrics.MEDIA_TYPE)
+
+    pages = {"/livez": livez, "/readyz": readyz, "/status": full, "/metrics": counted}
     return answer
 
 

@@ -125,6 +125,7 @@ class Listener:
         if self.inbox is None or self._dispatch is None:
             await self._intake.run()
             return
+        self._intake.prepare()
         try:
             await self.inbox.open()
         except Exception as error:

@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from temporal_runner.actions import dispatch
-from temporal_runner.errors import Busy, TransientError
+from temporal_runner.errors import Busy, EventRejected, TransientError
 from temporal_runner.events import Accepted, Delivery
 from temporal_runner.plan import ListenerPlan
 from temporal_runner.routing import Action, event_key
 from temporal_runner.runtime.circuit import Circuit
+from temporal_runner.runtime.pace import Pace
 from temporal_runner.runtime.temporal import TemporalConnection
 from temporal_runner.storage.inbox import Inbox
 
 _RETRY_AFTER = 5.0
 """Seconds after which a sender is asked to come again while Temporal is away."""
+_PACED = frozenset(["start", "signal", "signal_with_start", "start_activity"])
+"""Actions that the server takes by itself: an update waits for a worker, too."""
 _WRITE_TIME = 5.0
 """Seconds that writing what is in flight may take while the runner stops."""
 
@@ -57,6 +60,10 @@ class TemporalOutlet:
         names = {route.connection for route in plan.routes}
         self._connections = {name: connections[name] for name in names}
         self._circuits = {name: Circuit(plan.retry.backoff, log) for name in names}
+        self._paces = {name: Pace(plan.settings.max_in_flight) for name in names}
+        for name in names:
+            connections[name].when_lost(self._paces[name].lost)
+            connections[name].when_lost(self._circuits[name].reset)
 
     @property
     def error(self) -> str:
@@ -80,14 +87,38 @@ class TemporalOutlet:
     async def take(self, action: Action, delivery: Delivery) -> Accepted:
         """Carry it out."""
         connection = self._connections[action.connection]
+        self._check(connection)
+        with self._circuits[action.connection].call():
+            if action.kind in _PACED:
+                return await self._paced(action, connection, self._paces[action.connection])
+            return await self._dispatch(action, connection)
+
+    async def _paced(self, action: Action, connection: TemporalConnection, pace: Pace) -> Accepted:
+        begun = await pace.begin()
+        succeeded = False
+        try:
+            self._check(connection)
+            accepted = await self._dispatch(action, connection)
+            succeeded = True
+        except EventRejected:
+            succeeded = True  # the server said so
+            raise
+        finally:
+            pace.end(begun, succeeded=succeeded)
+        return accepted
+
+    async def _dispatch(self, action: Action, connection: TemporalConnection) -> Accepted:
+        try:
+            return await dispatch(action, connection.client, connection.rpc_timeout)
+        except TransientError:
+            # An outage is nobody's failure: it is waited out, and not counted.
+            await connection.look()
+            self._check(connection)
+            raise
+
+    def _check(self, connection: TemporalConnection) -> None:
         if not connection.ready:
             raise Busy("Temporal is not available", retry_after=_RETRY_AFTER)
-        with self._circuits[action.connection].call():
-            try:
-                return await dispatch(action, connection.client, connection.rpc_timeout)
-            except TransientError:
-                connection.suspect()
-                raise
 
 
 class InboxOutlet:

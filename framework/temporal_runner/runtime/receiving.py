@@ -7,6 +7,7 @@ sender that pushes is told at once to come again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class Receiver:
         self._received = received
         self._log = log
         self._source: EventSource | None = None
+        self._prepared: EventSource | None = None
         self._slots = asyncio.Semaphore(max_in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
         self._last_of_key: dict[str, asyncio.Task[None]] = {}
@@ -75,6 +77,12 @@ class Receiver:
     def describe(self) -> str:
         """What the source says of itself."""
         return self._source.describe() if self._source else ""
+
+    def prepare(self) -> None:
+        """Make the first source, so that a port that others open by then knows its path."""
+        # What fails here fails when it is connected too, and is told then.
+        with contextlib.suppress(Exception):
+            self._prepared = self._make_source()
 
     async def run(self) -> None:
         """Receive until cancelled; then take in nothing more and settle what is in flight.
@@ -105,7 +113,7 @@ class Receiver:
 
     async def _connect(self) -> EventSource:
         """One attempt, with a source object of its own."""
-        source = self._make_source()
+        source, self._prepared = self._prepared or self._make_source(), None
         try:
             await source.connect()
         except BaseException as error:

@@ -16,6 +16,7 @@ from temporal_runner.plan import ListenerPlan
 from temporal_runner.retry import Connector
 from temporal_runner.routing import Action, event_key, route
 from temporal_runner.runtime.outlets import Outlet
+from temporal_runner.showing import redacted
 from temporal_runner.storage.dead_letters import DeadLetters
 
 _RETRY_AFTER = 5.0
@@ -121,6 +122,7 @@ class Settler:
 
     async def _reject(self, settlement: Settlement, reason: str, hold: bool) -> None:
         """Reject an event once it is kept; until then it is nobody's but the sender's."""
+        reason = redacted(reason)  # the source may tell it to the sender
         try:
             if not settlement.delivery.keeps_rejected:
                 await self._keep(settlement.delivery, reason, hold)

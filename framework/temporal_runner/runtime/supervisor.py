@@ -24,6 +24,7 @@ from temporal_runner.runtime import loop
 from temporal_runner.runtime.devserver import DevServer
 from temporal_runner.runtime.health import Status, admin_endpoint
 from temporal_runner.runtime.listeners import Listener
+from temporal_runner.runtime.processes import WorkerProcess, processes_of
 from temporal_runner.runtime.temporal import TemporalConnection
 from temporal_runner.runtime.workers import WorkerComponent
 from temporal_runner.serving import HttpServer
@@ -77,8 +78,11 @@ class Supervisor:
         }
         self.connections = list(connections.values())
         self.workers = [
-            WorkerComponent(worker, connections[worker.connection]) for worker in plan.workers
+            WorkerComponent(worker, connections[worker.connection])
+            for worker in plan.workers
+            if worker.alone is None
         ]
+        self.processes = [one for worker in plan.workers for one in processes_of(worker)]
         settings = plan.dead_letters
         self._dead_letters = DeadLetters(settings.path, max_size=settings.max_size)
         self.listeners = [
@@ -104,7 +108,7 @@ class Supervisor:
             await self._open_dead_letters()
             servers = self._start([self.dev_server] if self.dev_server else [])
             connections = self._start(self.connections)
-            workers = self._start(self.workers)
+            workers = self._start([*self.workers, *self.processes])
             listeners = self._start(self.listeners)
             telling = asyncio.create_task(self._tell_when_ready())
             await self._stopping.wait()
@@ -251,7 +255,7 @@ class Supervisor:
             }
             if what in self._last_failure:
                 part["last_failure"] = self._last_failure[what]
-            if isinstance(one, Listener):
+            if isinstance(one, Listener | WorkerProcess):
                 part |= one.status()
             parts.append(part)
         return {"ready": self.ready, "stopping": self._stopping.is_set(), "components": parts}
@@ -259,7 +263,7 @@ class Supervisor:
     def components(self) -> list[Component]:
         """Every part that runs, in the order of starting."""
         servers = [self.dev_server] if self.dev_server else []
-        return [*servers, *self.connections, *self.workers, *self.listeners]
+        return [*servers, *self.connections, *self.workers, *self.processes, *self.listeners]
 
 
 def _dispensable(plan: Plan) -> set[str]:

@@ -6,11 +6,13 @@ attempt here is connect, ask for health, ask for the namespace.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
 from temporal_runner.runtime.failures import classify, look_closer
+from temporal_runner.showing import remember
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
@@ -45,6 +48,10 @@ _THREADS = "TOKIO_WORKER_THREADS"
 that a second one mostly wakes and is put to sleep again: with one a start costs an eighth less CPU.
 Who sets the variable decides otherwise."""
 _PROBE_TIMEOUT = timedelta(seconds=3)
+_BOTH_CALLS = 4.0
+"""Seconds after which a probe is given up whatever the SDK does: its own time-out does not run
+while it connects anew, and to a host that is gone without a word (a container that was killed, a
+network that is cut) that takes more than a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Target:
 
     address: str
     namespace: str
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     retry_on: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -98,9 +105,17 @@ async def check_usable(client: Client) -> None:
     """Ask the server for its health and for the namespace.
 
     Raises:
-        TransientError: It is not serving.
+        TransientError: It is not serving, or does not answer in time.
         RPCError: It does not answer, or the namespace cannot be used.
     """
+    try:
+        async with asyncio.timeout(_BOTH_CALLS):
+            await _check_usable(client)
+    except TimeoutError:
+        raise TransientError(f"no answer within {_BOTH_CALLS:g}s") from None
+
+
+async def _check_usable(client: Client) -> None:
     try:
         if not await client.service_client.check_health(timeout=_PROBE_TIMEOUT):
             raise TransientError("the server answers that it is not serving")
@@ -138,6 +153,9 @@ def make_target(plan: ConnectionPlan) -> Target:
         arguments.setdefault("tls", True)
     if settings.tls is not None:
         arguments["tls"] = _tls(settings.tls)
+    for secret in (arguments.get("api_key"), *arguments.get("rpc_metadata", {}).values()):
+        if isinstance(secret, str):  # the profile's, too
+            remember(secret)
     return Target(
         settings.address or profile.address or "localhost:7233",
         settings.namespace or profile.namespace or "default",
@@ -179,7 +197,13 @@ def load_profile(
     # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.
     except (RuntimeError, ValueError, OSError) as error:
         where = f" (profile {name!r})" if name else ""
-        raise UsageError(f"Temporal's client configuration{where}: {error}") from error
+        raise UsageError(f"Temporal's client configuration{where}: {_told(error)}") from None
+
+
+def _told(error: Exception) -> str:
+    """Why a profile cannot be read, without the lines and the values that the reader shows."""
+    text = re.sub(r"(?m)^ *\d* *\|.*\n?", "", str(error))
+    return re.sub(r"string \"[^\n]*\"", "a string", " ".join(text.split()))
 
 
 def _tls(settings: TlsSettings) -> TLSConfig | bool:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,9 @@ log = logging.getLogger("temporal_runner.temporal")
 
 _PROBE_EVERY = 1.0
 """Seconds between two health checks of a connection that is up; one cheap call each."""
+_SHORT_OUTAGE = 1.0
+"""Seconds of an outage after which a connection comes back with a new client. What a client waits
+for grows with the outage: its workers' polls wait for up to 10 s before they try again."""
 
 
 class TemporalConnection:
@@ -54,8 +58,12 @@ class TemporalConnection:
         self.error = "not connected yet"
         self.restart = plan.retry
         self._client: Client | None = None
+        self._when_lost: list[Callable[[], None]] = []
+        self._lost_at = 0.0
         self._available = asyncio.Event()
+        self._changed = asyncio.Event()
         self._look_now = asyncio.Event()
+        self._looked = asyncio.Event()
 
     def describe(self) -> str:
         """Where it goes, for the start-up message."""
@@ -68,13 +76,21 @@ class TemporalConnection:
 
     @property
     def client(self) -> Client:
-        """The client; only after `wait_available` returned once."""
+        """The client; only after `wait_available` returned once. After an outage it is another."""
         assert self._client is not None
         return self._client
 
     async def wait_available(self) -> None:
         """Return as soon as Temporal can be used."""
         await self._available.wait()
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call a function each time that it is lost, or not there when it is first wanted."""
+        self._when_lost.append(tell)
+
+    async def wait_changed(self) -> None:
+        """Return when it is lost, or back."""
+        await self._changed.wait()
 
     async def new_client(self) -> Client:
         """A client of its own, for a worker that lost trust in the shared one."""
@@ -83,6 +99,13 @@ class TemporalConnection:
     def suspect(self) -> None:
         """A call failed: look at the connection now instead of at the next turn."""
         self._look_now.set()
+
+    async def look(self) -> None:
+        """A call failed: return when it was looked whether the connection is there."""
+        if self.ready:
+            looked = self._looked
+            self.suspect()
+            await looked.wait()
 
     async def run(self) -> None:
         """Connect, then keep `ready` true to the facts, until cancelled.
@@ -108,26 +131,49 @@ class TemporalConnection:
                 self._up(connector)
         finally:
             self._available.clear()
+            self._tell_looked()
+
+    @property
+    def _alone(self) -> bool:
+        """It need not spare the server: not one of a fleet that all come back at once."""
+        return self.restart.wake_on_port
 
     async def _connect(self) -> Client:
         try:
             return await self.target.connect()
         except Exception as error:
             self.error = _short(error)
+            self._tell_lost()
             raise
 
     def _up(self, connector: Connector) -> None:
         log.info("connected to %s", self.target)
-        # The same client recovers by itself, and so soon that waiting for it longer than a
-        # second between two looks would be most of an outage's end. A fleet keeps its own delays.
-        alone = self.restart.wake_on_port
-        connector.use(_each_second(self.restart) if alone else self.restart.without_limits())
+        # A server is back so soon that waiting for it longer than a second between two looks would
+        # be most of an outage's end. A fleet keeps its own delays.
+        connector.use(_each_second(self.restart) if self._alone else self.restart.without_limits())
         self.error = ""
         self._available.set()
+        self._tell()
 
     def _down(self) -> None:
         log.warning("lost %s: %s", self.target, self.error)
+        self._lost_at = time.monotonic()
         self._available.clear()
+        self._tell_lost()
+        self._tell_looked()
+        self._tell()
+
+    def _tell_lost(self) -> None:
+        for tell in self._when_lost:
+            tell()
+
+    def _tell_looked(self) -> None:
+        looked, self._looked = self._looked, asyncio.Event()
+        looked.set()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     async def _until_it_fails(self) -> None:
         while True:
@@ -140,10 +186,14 @@ class TemporalConnection:
             except Exception as error:
                 self.error = _short(error)
                 return
+            self._tell_looked()
 
     async def _recover(self) -> None:
         try:
-            await check_usable(self.client)
+            if self._alone and time.monotonic() - self._lost_at > _SHORT_OUTAGE:
+                self._client = await self.target.connect()
+            else:
+                await check_usable(self.client)
         except Exception as error:
             self.error = _short(error)
             # A connection that worked is not given up: what it says may be a passing state of a

@@ -5,32 +5,32 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from temporal_runner.catalog import Catalog
-from temporal_runner.config.load import load
+from temporal_runner.config.load import LoadedConfig
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.retry import Connector
 from temporal_runner.runtime.target import make_target
+from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.wait")
 
 
 async def wait_for_temporal(
-    config: Path | None,
+    loaded: LoadedConfig | None,
     *,
     address: str | None,
     namespace: str | None,
-    timeout: float,
+    timeout: float | None,
     once: bool,
 ) -> None:
     """Wait for every connection of a config, or for the one that the arguments name.
 
     Args:
-        config: A config file; None means what the environment says.
+        loaded: A config; None means what the environment says.
         address: Instead of the default connection's.
         namespace: Instead of the default connection's.
-        timeout: Seconds to wait.
+        timeout: Seconds to wait; None is without an end.
         once: Make one attempt, within the same time.
 
     Raises:
@@ -38,17 +38,19 @@ async def wait_for_temporal(
         PermanentError: Waiting cannot help.
         GaveUp: The time is over, or the one attempt failed.
     """
-    plans = connection_plans(load(config) if config else None, Catalog.installed())
-    until = time.monotonic() + timeout
+    plans = connection_plans(loaded, Catalog.installed())
+    until = None if timeout is None else time.monotonic() + timeout
     for plan in plans:
-        left = max(0.0, until - time.monotonic())
+        left = None if until is None else max(0.0, until - time.monotonic())
         await _wait(_changed(plan, address, namespace), left, once)
 
 
-async def _wait(plan: ConnectionPlan, timeout: float, once: bool) -> None:
+async def _wait(plan: ConnectionPlan, timeout: float | None, once: bool) -> None:
     target = make_target(plan)
     options = replace(plan.retry, max_attempts=1 if once else None, timeout=timeout)
-    connector = Connector(str(target), options, classify=target.classify, log=log)
+    connector = Connector(
+        str(target), options, classify=target.classify, log=log, look=look_at(target.address)
+    )
     await connector.call(target.connect)
     log.info("%s is ready", target)
 

@@ -1,7 +1,9 @@
 """A worker as a component: runs the SDK's Worker, and believes it only when the server sees it.
 
 `Worker.is_running` says nothing about polling: a worker can run for hours without a poller. So
-ready means that the server lists this worker's own identity among the task queue's pollers.
+ready means that the server sees this worker's own poller, and one that it no longer sees is built
+anew. So is one after an outage: the SDK's polls would come back with delays of up to 10 s, where a
+new worker polls at once.
 """
 
 from __future__ import annotations
@@ -13,37 +15,18 @@ import os
 import socket
 import time
 from concurrent.futures import Executor, ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 
-from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
-from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.service import RPCError, RPCStatusCode
-from temporalio.worker import (
-    PollerBehavior,
-    PollerBehaviorAutoscaling,
-    PollerBehaviorSimpleMaximum,
-    ResourceBasedSlotConfig,
-    UnsandboxedWorkflowRunner,
-    Worker,
-    WorkerDeploymentConfig,
-    WorkerTuner,
-    WorkflowRunner,
-)
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor, Worker
 
-from temporal_runner.config.workers import (
-    PollerSettings,
-    SlotSettings,
-    TunerSettings,
-    WorkerSettings,
-)
-from temporal_runner.errors import PermanentError
+from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import WorkerPlan
+from temporal_runner.runtime.pollers import PollerSight
 from temporal_runner.runtime.temporal import TemporalConnection
+from temporal_runner.runtime.worker_options import worker_arguments
+from temporal_runner.values import format_duration
 
 log = logging.getLogger("temporal_runner.workers")
 
@@ -53,29 +36,16 @@ _LOOK_FIRST = 0.01
 """Half the seconds between the first two; a server knows a poller some milliseconds after."""
 _LOOK_LATER = 10.0
 """The same once it was seen."""
-_POLLER_AGE = 90.0
-"""Seconds after which a poller that the server last heard of is no proof: a long poll takes 60 s
-and the server notes its time at the beginning (measured: up to 70 s)."""
+_GIVEN_UP_AFTER = 30.0
+"""Seconds without a poller, on a connection that works, after which a worker is built anew: the
+SDK's own polls come back within 10 s."""
+_LAST_OF_RETIRED = 5.0
+"""Seconds that workers whose place was taken still get when the runner stops: they have no
+activities in hand, or have failed."""
 _DEFAULT_ACTIVITIES = 100
 """The SDK's own default of `max_concurrent_activities`."""
-
-_SAME_NAME = (
-    "max_concurrent_workflow_tasks",
-    "max_concurrent_activities",
-    "max_concurrent_local_activities",
-    "nonsticky_to_sticky_poll_ratio",
-    "max_cached_workflows",
-    "sticky_queue_schedule_to_start_timeout",
-    "max_activities_per_second",
-    "max_task_queue_activities_per_second",
-    "no_remote_activities",
-    "disable_eager_activity_execution",
-    "max_heartbeat_throttle_interval",
-    "default_heartbeat_throttle_interval",
-    "graceful_shutdown_timeout",
-    "debug_mode",
-)
-"""Options that are the SDK's own, by the same name; left out they are the SDK's defaults."""
+_NOT_TOLD = frozenset([RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED])
+"""What a server answers that does not tell of pollers: the connection's health has to do then."""
 
 
 class WorkerComponent:
@@ -100,7 +70,11 @@ class WorkerComponent:
         )
         self._plan = plan
         self.connection = connection
-        self._runs = 0
+        self._failed_before = False
+        self._retired: set[asyncio.Task[None]] = set()
+        self._pollers = PollerSight(
+            plan.settings.task_queue, self.identity, of_workflows=bool(plan.workflows)
+        )
 
     def describe(self) -> str:
         """What it works on, for the start-up message."""
@@ -115,29 +89,148 @@ class WorkerComponent:
 
         Raises:
             PermanentError: The SDK refuses its options, or a workflow as it is.
+            TransientError: The server no longer sees its poller.
             Exception: The worker died; the supervisor runs it anew, with a client of its own.
         """
         await asyncio.to_thread(_hash_code)
         await self.connection.wait_available()
-        client = await self.connection.new_client() if self._runs else self.connection.client
-        self._runs += 1
-        executor = self._make_executor()
-        worker = self._build(client, executor)
-        running = asyncio.create_task(worker.run(), name=f"worker {self.name}")
+        client = self.connection.client
+        if self._failed_before:
+            client = await self.connection.new_client()
+        self._failed_before = True
+        with contextlib.suppress(RPCError):  # the first look meets the same, and tells
+            await self._pollers.look(client)
+        shift = self._begin(client)
         try:
-            await self._watch(client, running)
+            while True:
+                await self._watch(shift)
+                shift, before = self._begin(self.connection.client), shift
+                log.info("worker %s: polling with the connection's new client", self.name)
+                self._retire(before)
         except asyncio.CancelledError:
-            self.error = "stopping"
+            self.ready, self.error = False, "stopping"
+            await shift.end()
+            if self._retired:
+                await asyncio.wait(self._retired, timeout=_LAST_OF_RETIRED)
             raise
-        finally:
+        except Exception:
             self.ready = False
-            await _shut_down(worker, running)
-            executor.shutdown(wait=False, cancel_futures=True)
+            self._retire(shift)  # a worker that failed may fail to end, too: nobody waits for it
+            raise
 
-    def _build(self, client: Client, executor: Executor) -> Worker:
-        arguments = worker_arguments(self._plan, executor)
+    def _begin(self, client: Client) -> Shift:
+        """Build a worker, and let it run."""
+        self._pollers.begin()
+        return Shift(self._plan, self.identity, client, self.connection.client)
+
+    def _retire(self, shift: Shift) -> None:
+        """Let a worker whose place is taken end in its own time."""
+        task = asyncio.create_task(shift.end(), name=f"worker {self.name}, retired")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def _watch(self, shift: Shift) -> None:
+        """Keep `ready` true to the facts; return when another worker should take its place.
+
+        Raises:
+            TransientError: The server does not see its poller for too long.
+            Exception: The worker died.
+        """
+        soon, missed_since = _LOOK_FIRST, time.monotonic()
+        while True:
+            if not self.connection.ready:
+                self.ready, self.error = False, "Temporal is not available"
+                soon, missed_since = _LOOK_SOON, time.monotonic()
+            elif shift.shared is not self.connection.client and not shift.activities:
+                # With activities in hand its place is not taken: ending it would cancel them.
+                return
+            elif not shift.running.done():
+                await self._look(shift)
+                soon = min(_LOOK_SOON, soon * 2)
+                if self.ready:
+                    missed_since = time.monotonic()
+                elif time.monotonic() - missed_since > _GIVEN_UP_AFTER:
+                    gone = format_duration(_GIVEN_UP_AFTER)
+                    raise TransientError(f"the server has not seen its poller for {gone}")
+            pause = _LOOK_LATER if self.ready else soon
+            if await self._ended(shift, pause):
+                await shift.running
+                raise RuntimeError("the worker ended by itself")
+
+    async def _ended(self, shift: Shift, pause: float) -> bool:
+        """Wait that long, but no longer than the worker lives or its connection stays as it is."""
+        changed = asyncio.ensure_future(self.connection.wait_changed())
+        ends = {shift.running, changed}
+        await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        return shift.running.done()
+
+    async def _look(self, shift: Shift) -> None:
         try:
-            return Worker(client, **arguments, identity=self.identity)
+            seen = await self._pollers.look(shift.client) or shift.has_no_room
+        except RPCError as error:
+            if error.status not in _NOT_TOLD:
+                self.connection.suspect()
+                self.ready, self.error = False, f"cannot ask for its pollers: {error.message}"
+                return
+            seen = True
+        if seen and not self.ready:
+            log.info("worker %s: polling %s", self.name, self._plan.settings.task_queue)
+        self.ready = seen
+        self.error = "" if seen else "the server does not see its poller yet"
+
+
+class Shift:
+    """One SDK worker at work, until another takes its place.
+
+    Attributes:
+        client: What it works with.
+        shared: The connection's client when it began; once that is another, so should this be.
+        running: Its run.
+        activities: How many activities it has in hand.
+    """
+
+    def __init__(self, plan: WorkerPlan, identity: str, client: Client, shared: Client) -> None:
+        """Build the worker, and let it run.
+
+        Raises:
+            PermanentError: The SDK refuses its options, or a workflow as it is.
+        """
+        self.client = client
+        self.shared = shared
+        self.activities = 0
+        self._plan = plan
+        self._executor = _make_executor(plan)
+        self._worker = self._build(identity)
+        self.running = asyncio.create_task(self._worker.run(), name=f"worker {plan.name}")
+
+    @property
+    def has_no_room(self) -> bool:
+        """Every place for an activity is taken: it does not poll for more, and is well."""
+        if self._plan.workflows:
+            return False
+        settings = self._plan.settings
+        most = 1 if settings.tuner else settings.max_concurrent_activities or _DEFAULT_ACTIVITIES
+        return self.activities >= most
+
+    async def end(self) -> None:
+        """Take no more tasks, let those in hand finish, and stop.
+
+        A run task that is merely cancelled can keep the process alive; and `shutdown` of a worker
+        that failed before it began would never return.
+        """
+        stopping = asyncio.create_task(self._worker.shutdown())
+        await asyncio.wait({stopping, self.running}, return_when=asyncio.FIRST_COMPLETED)
+        with contextlib.suppress(Exception):
+            await self.running
+        stopping.cancel()
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def _build(self, identity: str) -> Worker:
+        arguments = worker_arguments(self._plan, self._executor)
+        arguments["interceptors"] = [_Counting(self), *arguments["interceptors"]]
+        try:
+            return Worker(self.client, **arguments, identity=identity)
         except (RuntimeError, ValueError, TypeError) as error:
             cause = error.__cause__ or error
             next_step = ""
@@ -150,71 +243,36 @@ class WorkerComponent:
                 f"{error}: {cause}" if cause is not error else str(error), next_step=next_step
             ) from error
 
-    def _make_executor(self) -> Executor:
-        if self._plan.make_executor is not None:
-            return self._plan.make_executor()
-        settings = self._plan.settings
-        threads = settings.activity_executor.max_workers or settings.max_concurrent_activities
-        return ThreadPoolExecutor(threads or _DEFAULT_ACTIVITIES, f"activity-{self.name}")
 
-    async def _watch(self, client: Client, running: asyncio.Task[None]) -> None:
-        """Keep `ready` true to the facts until the worker ends."""
-        soon = _LOOK_FIRST
-        while True:
-            if not self.connection.ready:
-                self.ready, self.error = False, "Temporal is not available"
-                soon = _LOOK_SOON
-            elif not running.done():
-                await self._look(client)
-                soon = min(_LOOK_SOON, soon * 2)
-            pause = _LOOK_LATER if self.ready else soon
-            if await self._ended(running, pause):
-                await running
-                raise RuntimeError("the worker ended by itself")
+class _Counting(Interceptor):
+    """Counts the activities that a worker has in hand."""
 
-    async def _ended(self, running: asyncio.Task[None], pause: float) -> bool:
-        """Wait that long, but no longer than the worker or the connection lives."""
-        until = time.monotonic() + pause
-        while not running.done() and time.monotonic() < until:
-            await asyncio.wait({running}, timeout=min(_LOOK_SOON, pause))
-            if self.ready and not self.connection.ready:
-                break
-        return running.done()
+    def __init__(self, shift: Shift) -> None:
+        self._shift = shift
 
-    async def _look(self, client: Client) -> None:
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        return _CountingInbound(next, self._shift)
+
+
+class _CountingInbound(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, shift: Shift) -> None:
+        super().__init__(inner)
+        self._shift = shift
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        self._shift.activities += 1
         try:
-            seen = await self._is_seen(client)
-        except RPCError as error:
-            if error.status in {RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED}:
-                seen = True  # the server does not tell: the connection's health has to do
-            else:
-                self.connection.suspect()
-                self.ready, self.error = False, f"cannot ask for its pollers: {error.message}"
-                return
-        if seen and not self.ready:
-            log.info("worker %s: polling %s", self.name, self._plan.settings.task_queue)
-        self.ready = seen
-        self.error = "" if seen else "the server does not see its poller yet"
+            return await super().execute_activity(input)
+        finally:
+            self._shift.activities -= 1
 
-    async def _is_seen(self, client: Client) -> bool:
-        kind = (
-            TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
-            if self._plan.workflows
-            else TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-        )
-        answer = await client.workflow_service.describe_task_queue(
-            DescribeTaskQueueRequest(
-                namespace=client.namespace,
-                task_queue=TaskQueue(name=self._plan.settings.task_queue),
-                task_queue_type=kind,
-            ),
-            timeout=timedelta(seconds=3),
-        )
-        oldest = time.time() - _POLLER_AGE
-        return any(
-            poller.identity == self.identity and poller.last_access_time.seconds >= oldest
-            for poller in answer.pollers
-        )
+
+def _make_executor(plan: WorkerPlan) -> Executor:
+    if plan.make_executor is not None:
+        return plan.make_executor()
+    settings = plan.settings
+    threads = settings.activity_executor.max_workers or settings.max_concurrent_activities
+    return ThreadPoolExecutor(threads or _DEFAULT_ACTIVITIES, f"activity-{plan.name}")
 
 
 def _hash_code() -> None:
@@ -227,79 +285,3 @@ def _hash_code() -> None:
         from temporalio.worker._worker import load_default_build_id
 
         load_default_build_id()
-
-
-async def _shut_down(worker: Worker, running: asyncio.Task[None]) -> None:
-    """Stop a worker, whatever state it is in.
-
-    A run task that is merely cancelled can keep the process alive; and `shutdown` of a worker that
-    failed before it began would never return.
-    """
-    stopping = asyncio.create_task(worker.shutdown())
-    await asyncio.wait({stopping, running}, return_when=asyncio.FIRST_COMPLETED)
-    with contextlib.suppress(Exception):
-        await running
-    stopping.cancel()
-
-
-def worker_arguments(plan: WorkerPlan, executor: Executor) -> dict[str, Any]:
-    """A worker's section as arguments of the SDK's `Worker`."""
-    settings = plan.settings
-    arguments: dict[str, Any] = {
-        "task_queue": settings.task_queue,
-        "workflows": plan.workflows,
-        "activities": plan.activities,
-        "activity_executor": executor,
-        "interceptors": plan.interceptors,
-        "plugins": plan.plugins,
-        "workflow_runner": workflow_runner(settings),
-        "workflow_failure_exception_types": plan.failure_types,
-    }
-    for name in _SAME_NAME:
-        value = getattr(settings, name)
-        if value is not None:
-            arguments[name] = value
-    for name in ("workflow_task_poller_behavior", "activity_task_poller_behavior"):
-        pollers = getattr(settings, name)
-        if pollers is not None:
-            arguments[name] = _poller_behavior(pollers)
-    if settings.tuner is not None:
-        arguments["tuner"] = _tuner(settings.tuner)
-    if settings.deployment is not None:
-        deployment = settings.deployment
-        behavior = (deployment.default_versioning_behavior or "unspecified").upper()
-        arguments["deployment_config"] = WorkerDeploymentConfig(
-            WorkerDeploymentVersion(deployment.name, deployment.build_id),
-            deployment.use_worker_versioning,
-            VersioningBehavior[behavior],
-        )
-    return arguments
-
-
-def workflow_runner(settings: WorkerSettings) -> WorkflowRunner:
-    """Where a worker's workflows run: the sandbox, unless the config turns it off."""
-    if not settings.sandbox:
-        return UnsandboxedWorkflowRunner()
-    restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        *settings.passthrough_modules
-    )
-    return SandboxedWorkflowRunner(restrictions=restrictions)
-
-
-def _poller_behavior(settings: PollerSettings) -> PollerBehavior:
-    if settings.type == "simple_maximum":
-        return PollerBehaviorSimpleMaximum(settings.maximum or 5)
-    return PollerBehaviorAutoscaling(settings.minimum, settings.maximum or 100, settings.initial)
-
-
-def _tuner(settings: TunerSettings) -> WorkerTuner:
-    def slots(section: SlotSettings | None) -> ResourceBasedSlotConfig | None:
-        return None if section is None else ResourceBasedSlotConfig(**section.model_dump())
-
-    return WorkerTuner.create_resource_based(
-        target_memory_usage=settings.target_memory_usage,
-        target_cpu_usage=settings.target_cpu_usage,
-        workflow_config=slots(settings.workflow),
-        activity_config=slots(settings.activity),
-        local_activity_config=slots(settings.local_activity),
-    )

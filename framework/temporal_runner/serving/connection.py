@@ -30,6 +30,9 @@ _LINGER = 2.0
 connection closed at once would be reset, and the sender might never read the answer."""
 _UNREAD = 10.0
 """Seconds for which a client may leave its answers unread."""
+_MOST_AHEAD = 50
+"""Requests that a connection may send before the ones ahead of them are answered: a few bytes each
+on the wire, and a thousand times that in memory."""
 MAX_CONNECTIONS = 1000
 """Connections to one port at a time."""
 _NEVER = math.inf
@@ -77,7 +80,10 @@ class Connection(asyncio.Protocol):
         try:
             self._reader.feed(data)
         except NotHttp:
-            self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+            if len(self._waiting) >= _MOST_AHEAD:
+                self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "wait for the answers to the first ones")
+            else:
+                self._refuse(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
             return
         if self._reader.head > _MAX_HEAD:
             status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
@@ -112,6 +118,8 @@ class Connection(asyncio.Protocol):
         """A request can be answered, if it is its turn."""
         if self._current is None and not self._unread:
             self._begin(request)
+        elif len(self._waiting) >= _MOST_AHEAD:
+            raise NotHttp("too many requests ahead of their answers")
         else:
             self._waiting.append(request)
             self._regulate()

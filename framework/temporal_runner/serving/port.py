@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,13 @@ class Port:
         port: Its number; where 0 was asked for, the one that was picked.
     """
 
-    def __init__(self, host: str, port: int, settings: Settings) -> None:
+    def __init__(self, host: str, port: int, settings: Settings, known: Collection[str]) -> None:
         self.host = host
         self.port = port
         self.settings = settings
         self.loop = asyncio.get_running_loop()
+        self._known = known
         self._mounted: dict[str | None, Mounted] = {}
-        self._left: set[str | None] = set()
         self._changing = asyncio.Lock()
         self._engine: Engine | None = None
         self._closed = asyncio.Event()
@@ -105,7 +106,6 @@ class Port:
                     self._closed.set()
                     raise
             self._mounted[path] = mounted
-            self._left.discard(path)
             return True
 
     async def leave(self, path: str | None) -> None:
@@ -113,7 +113,6 @@ class Port:
         async with self._changing:
             if len(self._mounted) > 1:
                 mounted = self._mounted.pop(path)
-                self._left.add(path)
             else:
                 mounted = None
                 await self._close()
@@ -128,7 +127,7 @@ class Port:
         mounted = self._mounted.get(request.path) or self._mounted.get(None)
         if mounted is not None:
             return await mounted.answer(request)
-        if request.path in self._left:
+        if request.path in self._known:
             detail = "the listener of this path is not ready"
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, (b"retry-after", b"5"))
         return problem(HTTPStatus.NOT_FOUND, "nothing listens at this path")

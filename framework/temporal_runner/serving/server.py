@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 
 from temporal_runner.serving.messages import Application
 from temporal_runner.serving.port import Mounted, Port
@@ -10,6 +11,9 @@ from temporal_runner.serving.sockets import Settings
 
 _ports: dict[tuple[str, int], Port] = {}
 """The open ports that may be shared."""
+_paths: dict[tuple[str, int], set[str]] = defaultdict(set)
+"""The paths that somebody answers at, or will, or did: where nobody does now a sender is asked to
+come again, while a 404 would tell it never to."""
 
 
 class HttpServer:
@@ -37,7 +41,7 @@ class HttpServer:
         key_path: str = "",
         client_ca_path: str = "",
     ) -> None:
-        """Describe the server; `start` opens the port.
+        """Describe the server; `start` opens the port. From now on its path is known there.
 
         Args:
             application: Answers each request.
@@ -60,6 +64,8 @@ class HttpServer:
             keep_alive, header_timeout, drain, cert_path, key_path, client_ca_path
         )
         self._at: Port | None = None
+        if path is not None and port:
+            _paths[host, port].add(path)
 
     async def start(self) -> None:
         """Open the port and begin to answer.
@@ -69,7 +75,8 @@ class HttpServer:
         """
         mounted = Mounted(self._application)
         while True:
-            at = self._shared() or Port(self.host, self._asked, self._settings)
+            known = _paths[self.host, self._asked] if self._asked else ()
+            at = self._shared() or Port(self.host, self._asked, self._settings, known)
             if self._path is not None and self._asked:
                 _ports[self.host, self._asked] = at
             if await at.join(self._path, mounted, self._settings):

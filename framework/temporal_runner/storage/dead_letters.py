@@ -13,6 +13,7 @@ from typing import Any
 
 from temporal_runner.errors import TransientError
 from temporal_runner.events import Event
+from temporal_runner.showing import redacted
 from temporal_runner.storage.database import Database, writable
 
 _TABLES = """
@@ -100,7 +101,8 @@ class DeadLetters:
             TransientError: There is no room, or it could not be written.
         """
         written = json.dumps(event.to_dict(), default=str)
-        row = (listener, writable(event_key), written, writable(reason), time.time())
+        why = writable(redacted(reason))
+        row = (listener, writable(event_key), written, why, time.time())
         try:
             await self._database.run(lambda connection: _keep(connection, row, self._max_size))
         except TransientError as error:

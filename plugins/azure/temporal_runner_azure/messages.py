@@ -18,12 +18,12 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic_core import from_json
-
-from temporal_runner.plugin import Event
+from temporal_runner.plugin import Event, parse_json
 
 Encoding = Literal["auto", "base64", "text"]
 
+MOST_EVENTS = 1000
+"""Events in one message. Event Grid sends one; each is a delivery of its own, and takes memory."""
 BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 _LONGEST_NAME_IN_ID = 200
 _STORAGE_HOST = re.compile(
@@ -112,13 +112,14 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
             reason = "it is neither JSON nor base64" if encoding == "auto" else "it is not base64"
             raise Undecodable(f"{reason} of UTF-8 text: {error}") from None
     try:
-        # Not Python's own: that takes NaN and half characters, which no workflow can be given.
-        content = from_json(stripped, allow_inf_nan=False)
+        content = parse_json(stripped)
     except ValueError as error:
         raise Undecodable(f"it is not JSON: {error}") from None
     entries = content if isinstance(content, list) else [content]
     if not entries:
         raise Undecodable("it holds no event")
+    if len(entries) > MOST_EVENTS:
+        raise Undecodable(f"it holds {len(entries)} events; {MOST_EVENTS} is the most")
     return entries
 
 
@@ -222,7 +223,7 @@ def _cloudevents_data(entry: Mapping[str, Any]) -> Any:
     except (binascii.Error, UnicodeDecodeError, ValueError, TypeError):
         return entry["data_base64"]  # binary: left as it is
     try:
-        return from_json(content, allow_inf_nan=False)
+        return parse_json(content)
     except ValueError:
         return content
 

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from temporal_runner.plugin import Delivery, Event, PullSource, SourceContext
-from temporal_runner_azure.client import AzureClient
+from temporal_runner_azure.client import MOST_MESSAGES, AzureClient
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.leases import Lease, QueueDelivery
 from temporal_runner_azure.listing import ListSource
 from temporal_runner_azure.messages import Undecodable, decode, is_created_file, read_event
 from temporal_runner_azure.records import QueueMessage
 
+_MOST_POLLS = 4
+"""Receives that are under way at a time at most: each takes a round trip."""
 _LAST_POLL = 3.0
 """Seconds that a poll may still take when the runner stops."""
 
@@ -69,6 +71,8 @@ class QueueSource(PullSource):
         self._visibility = options.visibility_timeout.total_seconds()
         self._pauses = Pauses(options.poll_min.total_seconds(), options.poll_max.total_seconds())
         self._leases: set[Lease] = set()
+        self._fewer = asyncio.Event()
+        self._polls = 1
 
     async def connect(self) -> None:
         """Open the queue."""
@@ -90,12 +94,13 @@ class QueueSource(PullSource):
         return f"Azure queue {where} (poison: {options.poison})"
 
     async def receive(self) -> Sequence[Delivery]:
-        """Wait out the pause, then poll once.
+        """Wait out the pause, and for room; then poll.
 
         Raises:
             TransientError: Azure cannot be reached, or refuses.
         """
         await asyncio.sleep(self._pauses.next)
+        await self._room()
         # Cancelled in the middle of it, a poll would leave messages behind that nobody sees
         # until their time is up: it is finished, and they are given back at once.
         leases: list[Lease] = []
@@ -108,23 +113,47 @@ class QueueSource(PullSource):
             await asyncio.gather(*(lease.release() for lease in leases), return_exceptions=True)
             raise
 
+    async def _room(self) -> None:
+        """Wait until a receive is worth its while: one for each message costs ten times as much."""
+        while self._most - len(self._leases) < min(MOST_MESSAGES, max(1, self._most // 2)):
+            self._fewer.clear()
+            await self._fewer.wait()
+
     async def _poll(self, leases: list[Lease]) -> list[Delivery]:
-        """One poll.
+        """One poll, by one receive or by several at the same time.
 
         Args:
             leases: Where it notes what it received.
+
+        Raises:
+            TransientError: None of them succeeded.
         """
-        room = max(1, self._most - len(self._leases))
-        messages = await self._client.receive(room, self._visibility)
-        self._pauses.saw(len(messages))
-        leases += [self._lease(message) for message in messages]
+        room = self._most - len(self._leases)
+        polls = max(1, min(self._polls, room // MOST_MESSAGES))
+
+        async def receive() -> int:
+            messages = await self._client.receive(room // polls, self._visibility)
+            leases.extend(self._lease(message) for message in messages)
+            return len(messages)
+
+        came = await asyncio.gather(*(receive() for _ in range(polls)), return_exceptions=True)
+        failures = [one for one in came if isinstance(one, BaseException)]
+        if len(failures) == polls:
+            raise failures[0]
+        self._pauses.saw(len(leases))
+        full = len(leases) >= min(room, polls * MOST_MESSAGES)
+        self._polls = min(self._polls + 1, _MOST_POLLS) if full else 1
         taken = await asyncio.gather(*(self._take(lease) for lease in leases))
         return [delivery for deliveries in taken for delivery in deliveries]
 
     def _lease(self, message: QueueMessage) -> Lease:
-        lease = Lease(self._client, message, self._visibility, self._log, self._leases.discard)
+        lease = Lease(self._client, message, self._visibility, self._log, self._ended)
         self._leases.add(lease)
         return lease
+
+    def _ended(self, lease: Lease) -> None:
+        self._leases.discard(lease)
+        self._fewer.set()
 
     async def _take(self, lease: Lease) -> list[Delivery]:
         """The events of a message, and what stands for those that cannot be read."""

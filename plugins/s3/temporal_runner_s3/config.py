@@ -15,7 +15,7 @@ class _Section(Options):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
 
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s]+(/\S*)?$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")]
 Text = Annotated[str, Field(min_length=1)]
 
 _ONLY_QUEUE = (

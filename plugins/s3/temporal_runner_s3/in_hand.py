@@ -130,9 +130,9 @@ class InHand:
         return not self._held
 
     @property
-    def full(self) -> bool:
-        """As many messages are in hand as the listener takes deliveries at a time."""
-        return len(self._held) >= self._context.max_in_flight
+    def room(self) -> int:
+        """How many more messages may be in hand; as many as the listener takes deliveries."""
+        return self._context.max_in_flight - len(self._held)
 
     # In.
 

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
-from pydantic_core import from_json
+from temporal_runner.plugin import Event, parse_json
 
-from temporal_runner.plugin import Event
+MOST_RECORDS = 1000
+"""Records in one message. S3 sends one; each is a delivery of its own, and takes memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def read_message(body: str) -> Sequence[Record]:
 
 def _json(text: str) -> Mapping[str, Any]:
     try:
-        content = from_json(text, allow_inf_nan=False)
+        content = parse_json(text)
     except ValueError as error:
         raise _Unreadable(f"it is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -81,6 +82,8 @@ def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
         yield from _record(body, content, _of_event_bridge)
     elif isinstance(content.get("Records"), list):
         records = content["Records"]
+        if len(records) > MOST_RECORDS:
+            raise _Unreadable(f"it has {len(records)} records; {MOST_RECORDS} is the most")
         for record in records:
             alone = body if len(records) == 1 else json.dumps({"Records": [record]})
             yield from _record(alone, record, _of_notification)

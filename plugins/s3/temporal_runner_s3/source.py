@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from collections.abc import Sequence
 
@@ -15,6 +14,11 @@ from temporal_runner_s3.listing import ListSource
 
 _BATCH = 10
 """SQS gives no more messages at a time."""
+_MOST_POLLS = 8
+"""Receives that are under way at a time at most. Each takes a round trip: one at a time would be
+some 500 messages a second, whatever the queue gives."""
+_LAST_POLLS = 1.0
+"""Seconds that receives of a full queue may still take when the runner stops."""
 
 _lingering: set[asyncio.Task[None]] = set()
 """Connections that are closed but for what is under way."""
@@ -36,7 +40,8 @@ class QueueSource(PullSource):
         self._queue = Queue(options)
         self._in_hand: InHand | None = None
         self._visibility = 0
-        self._polling: asyncio.Task[None] | None = None
+        self._polls: set[asyncio.Task[None]] = set()
+        self._wanted = 1
 
     def describe(self) -> str:
         """The queue."""
@@ -57,26 +62,39 @@ class QueueSource(PullSource):
     async def receive(self) -> Sequence[Delivery]:
         """Wait for messages, or for what the settling of others lets through."""
         assert self._in_hand is not None
+        self._poll_on(self._in_hand)
         if ready := self._in_hand.take_ready():
             return ready
-        if self._polling is None and not self._in_hand.full:
-            self._polling = asyncio.create_task(self._poll(self._in_hand))
         changed = asyncio.create_task(self._in_hand.changed.wait())
         try:
-            waits = {changed, self._polling} if self._polling else {changed}
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({changed, *self._polls}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             changed.cancel()
-        if self._polling is not None and self._polling.done():
-            polled, self._polling = self._polling, None
-            polled.result()
+        done = {poll for poll in self._polls if poll.done()}
+        self._polls -= done
+        for poll in done:
+            poll.result()
         return self._in_hand.take_ready()
+
+    def _poll_on(self, in_hand: InHand) -> None:
+        """Have as many receives under way as the queue's last answers suggest, if there is room.
+
+        While the listener works on what it has the next messages come: what is in hand stays
+        hidden for as long as it takes.
+        """
+        while len(self._polls) < self._wanted and in_hand.room > _BATCH * len(self._polls):
+            self._polls.add(asyncio.create_task(self._poll(in_hand)))
 
     async def _poll(self, in_hand: InHand) -> None:
         """Receive once. The messages are in hand at once, even while nobody asks for them."""
         most = min(_BATCH, self._context.max_in_flight)
         wait = round(self._options.wait_time.total_seconds())
-        in_hand.take(await self._queue.receive(most, wait, self._visibility))
+        received = await self._queue.receive(most, wait, self._visibility)
+        in_hand.take(received)
+        # A queue that gives all it is asked for has more. One that does not is waited at, once.
+        # The groups of a FIFO queue are in order as long as one receive follows the other.
+        full = len(received) == most and not self._queue.fifo
+        self._wanted = min(self._wanted + 1, _MOST_POLLS) if full else 1
 
     async def close(self) -> None:
         """Put back what was not started. What is under way can be settled as long as it is hidden.
@@ -96,10 +114,12 @@ class QueueSource(PullSource):
             await ending
 
     async def _stop_polling(self) -> None:
-        if self._polling is not None:
-            self._polling.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._polling
+        if self._wanted > 1 and self._polls:
+            # The queue is full and answers at once; broken off, many messages would be hidden.
+            await asyncio.wait(self._polls, timeout=_LAST_POLLS)
+        for poll in self._polls:
+            poll.cancel()
+        await asyncio.gather(*self._polls, return_exceptions=True)
 
 
 async def _end(in_hand: InHand, queue: Queue) -> None:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -55,6 +55,8 @@ def from_json_form(written: Any) -> Event:
     if not isinstance(written, dict):
         raise bad("a CloudEvent is a JSON object")
     media_type = written.get("datacontenttype")
+    if not isinstance(media_type, str | None):
+        raise bad("the CloudEvent's datacontenttype is no text")
     attributes = {
         name: value for name, value in written.items() if name not in {"data", "data_base64"}
     }
@@ -90,7 +92,7 @@ def _event(attributes: Mapping[str, Any], data: Any, media_type: str | None) -> 
 
 
 def time_of(written: Any) -> datetime | None:
-    """A time as RFC 3339 writes it, or None.
+    """A time as RFC 3339 writes it, or None; one without a zone is UTC.
 
     Raises:
         Refusal: It is written otherwise.
@@ -98,9 +100,10 @@ def time_of(written: Any) -> datetime | None:
     if written is None:
         return None
     try:
-        return datetime.fromisoformat(written)
+        time = datetime.fromisoformat(written)
     except (TypeError, ValueError):
         raise bad(f"the event's time is not a time: {str(written)[:50]!r}") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _data(media_type: str, body: bytes) -> Any:

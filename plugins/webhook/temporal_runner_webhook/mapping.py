@@ -32,7 +32,8 @@ from temporal_runner_webhook.request import (
 MOST_EVENTS = 5000
 """Events in one request."""
 _HIDDEN = re.compile(
-    "signature|token|secret|password|^(?:authorization|cookie|proxy-authorization|x-api-key)$"
+    "signature|token|secret|passw|credential|authorization|cookie|session|assertion|jwt"
+    "|(?:api|access|account|auth|private)-?key"
 )
 
 

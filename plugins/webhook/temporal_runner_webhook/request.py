@@ -10,12 +10,13 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
-from pydantic_core import from_json
-
 from temporal_runner.plugin import HttpRequest
+from temporal_runner.plugin import parse_json as read_json
 
 _MAX_FIELDS = 1000
 """Fields of a form."""
+_MAX_PARAMETERS = 100
+"""Parameters of a URL."""
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -74,8 +75,16 @@ class Request:
         self.media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def query(self, name: str) -> str:
-        """A parameter of the URL, or empty."""
-        values = parse_qs(self.query_string.decode("latin-1"), max_num_fields=100)
+        """A parameter of the URL, or empty.
+
+        Raises:
+            Refusal: There are too many.
+        """
+        text = self.query_string.decode("latin-1")
+        try:
+            values = parse_qs(text, max_num_fields=_MAX_PARAMETERS)
+        except ValueError:
+            raise bad(f"the URL has more than {_MAX_PARAMETERS} parameters") from None
         return values.get(name, [""])[0]
 
 
@@ -164,7 +173,7 @@ def parse_json(body: bytes) -> Any:
         Refusal: It is not JSON, or nested too deep.
     """
     try:
-        return from_json(body, allow_inf_nan=False)
+        return read_json(body)
     except ValueError as error:
         raise bad(f"the body is not JSON: {error}") from None
 

@@ -50,6 +50,8 @@ def is_loopback(host: str | None) -> bool:
 
 def _fetchable(url: str) -> str:
     parts = urlsplit(url)
+    if "@" in parts.netloc:
+        raise ValueError("the URL must hold no user and no password")
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
         return url
     raise ValueError("the URL must begin with https:// (http:// is for loopback alone)")

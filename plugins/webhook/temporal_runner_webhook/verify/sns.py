@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import logging
 import re
 from collections.abc import Callable
@@ -78,7 +77,7 @@ class SnsVerify:
             signature = base64.b64decode(texts["Signature"], validate=True)
             algorithm = _HASHES[texts["SignatureVersion"]]()
             key.verify(signature, content.encode(), PKCS1v15(), algorithm)
-        except (InvalidSignature, binascii.Error):
+        except (InvalidSignature, ValueError):  # not base64, or not even ASCII
             raise unauthorized("the message's signature does not match it") from None
 
     async def confirm(self, message: dict[str, Any]) -> bool:

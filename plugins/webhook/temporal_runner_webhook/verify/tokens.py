@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 import jwt
 
-from temporal_runner.plugin import PermanentError, TransientError
+from temporal_runner.plugin import PermanentError, TransientError, parse_json
 from temporal_runner_webhook.request import Refusal, Request, unauthorized
 from temporal_runner_webhook.schemes import JwtVerification
 from temporal_runner_webhook.verify.fetch import fetch
@@ -148,7 +147,7 @@ class KeySet:
             return
         self._tried = now
         try:
-            self._keys = _read_keys(await fetch(self._url))
+            self._keys = read_keys(await fetch(self._url))
             self._fetched = now
         except TransientError as error:
             if not usable:
@@ -156,10 +155,15 @@ class KeySet:
             log.warning("the keys fetched before are used on: %s", error)
 
 
-def _read_keys(document: bytes) -> dict[str | None, jwt.PyJWK]:
+def read_keys(document: bytes) -> dict[str | None, jwt.PyJWK]:
+    """The keys for signatures in what an issuer publishes, by their IDs.
+
+    Raises:
+        TransientError: It is no key set.
+    """
     keys: dict[str | None, jwt.PyJWK] = {}
     try:
-        published = json.loads(document)["keys"]
+        published = parse_json(document)["keys"]
         for one in published:
             if one.get("use", "sig") == "sig" and one.get("kty") != "oct":
                 try:

@@ -1,0 +1,1 @@
+"""Conversations about the indexed documents: one workflow a session."""

@@ -1,0 +1,1 @@
+"""Every place that takes bytes from outside, given any bytes at all."""
