@@ -60,6 +60,7 @@ async def test_sigterm_under_load_loses_nothing_and_ends_in_time(
             await asyncio.to_thread(kept.finish)
             await asyncio.to_thread(direct.finish)
         seconds = time.monotonic() - began
+        await asyncio.to_thread(system.wait_ready)
         await asyncio.to_thread(
             wait_until, lambda: system.status("kept")["inbox"]["events"] == 0, what="the inbox"
         )
