@@ -224,7 +224,7 @@ async def test_answers_that_nobody_reads_are_not_made() -> None:
 
     async with serving(app) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 45)
         await asyncio.sleep(0.3)  # what it must not do takes time
         assert 0 < asked < 20
         before = asked

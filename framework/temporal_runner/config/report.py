@@ -35,6 +35,9 @@ _USER_INFO = re.compile(r"[^\s/:@'\"]*:[^\s/@'\"]+@")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _WIDEST = 100
 """Characters of a line that are shown."""
+_LOOKED_AT = 2000
+"""Characters around a spot that are searched for secrets: of a longer line, too, the search takes
+no longer."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -111,7 +114,8 @@ class Problem:
             found = _SECRET_ENTRY.search(after)
             if found and found["value"] and not _NO_SECRET.fullmatch(found["value"]):
                 after = after[: found.start("value")] + "***"
-        return masked(before), masked(after)
+        # What is cut off here is far from what is shown: a secret that it cuts in two, too.
+        return masked(before[-_LOOKED_AT:]), masked(after[:_LOOKED_AT])
 
     def _within_secret(self, lines: Sequence[str]) -> bool:
         """Whether the value, or a key around it, has a name that secrets have."""

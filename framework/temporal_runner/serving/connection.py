@@ -187,7 +187,7 @@ class Connection(asyncio.Protocol):
         """With what comes next, when an answer is written or there is room for one again."""
         if self._waiting and self._current is None and not self._unread:
             self._begin(self._waiting.popleft())
-        elif self._last_words is not None and self._current is None:
+        elif self._last_words is not None and self._current is None and not self._waiting:
             self._say(self._last_words)
         else:
             self._wait()
