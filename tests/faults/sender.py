@@ -13,9 +13,11 @@ from itertools import count, islice
 
 import httpx
 
+from tests.faults.scale import scaled
+
 _FIRST_WAIT = 0.5
 """Seconds to the second try where there was no answer; it doubles with each."""
-_LONGEST_WAIT = 2.0
+_LONGEST_WAIT = scaled(2.0, 8.0)
 """Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but
 a test cannot wait for as long as a sender can."""
 
@@ -85,19 +87,22 @@ class Sender:
         self._given_up.set()
         self._thread.join()
 
-    def finish(self, *, within: float = 120.0) -> None:
+    def finish(self, *, within: float = scaled(120.0, 400.0)) -> None:
         """Send no new events where there was no total; wait until each event is done with."""
         if self._total is None:
             self._no_more.set()
         self._thread.join(within)
         if self._thread.is_alive():
-            waiting = [event for event in self.sent if event not in self.acknowledged]
-            raise AssertionError(f"not acknowledged within {within:g}s: {waiting[:10]}")
+            waiting = sorted(set(self.sent) - self.acknowledged)
+            raise AssertionError(
+                f"{self._name}: not acknowledged within {within:g}s: {len(waiting)} of"
+                f" {len(self.sent)}: {waiting[:10]}"
+            )
 
     @property
     def sent(self) -> list[str]:
         """The events that were posted at least once."""
-        return list(self.answers)
+        return list(self.answers.copy())  # the thread goes on adding to it
 
     @property
     def acknowledged(self) -> set[str]:
@@ -108,7 +113,7 @@ class Sender:
         """The events that were answered so at least once."""
         return {
             event
-            for event, answers in list(self.answers.items())
+            for event, answers in self.answers.copy().items()
             if any(answer.status in statuses for answer in list(answers))
         }
 
@@ -116,7 +121,7 @@ class Sender:
     def statuses(self) -> Counter[int]:
         """How often each status was answered."""
         return Counter(
-            answer.status for answers in list(self.answers.values()) for answer in list(answers)
+            answer.status for answers in self.answers.copy().values() for answer in list(answers)
         )
 
     async def _run(self) -> None:

@@ -29,7 +29,7 @@ ADD = (
 Figure = Callable[[str, object], None]
 
 
-@pytest.mark.timeout(120 + LASTING * 1.5)
+@pytest.mark.timeout(600 + LASTING * 2)
 async def test_a_storm_loses_no_webhook_and_doubles_none(
     tmp_path: Path, figure: Figure, say: Say
 ) -> None:
