@@ -1,8 +1,8 @@
 """moto's server, less a race in its SQS that loses messages: for tests that count every one.
 
 It deletes by building the list of messages anew. Of two threads that do so at a time the later one
-puts back a list without what was sent meanwhile: once in 5,000 messages of the storm, 7 times in 300
-where nothing else is done. Here deleting takes the lock that sending takes.
+puts back a list without what was sent meanwhile: once in 5,000 messages of the storm, and 7 times
+in 300 where nothing else is done. Here deleting takes the lock that sending takes.
 """
 
 from __future__ import annotations
