@@ -42,6 +42,7 @@ class Sender:
 
     Attributes:
         answers: The answers to each event, in their order.
+        name: What the events' IDs begin with.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Sender:
         self._url = url
         self._rate = rate
         self._total = total
-        self._name = name
+        self.name = name
         self._data = data or (lambda number: {})
         self._tries_once = tries_once
         self._headers = dict(headers or {})
@@ -95,7 +96,7 @@ class Sender:
         if self._thread.is_alive():
             waiting = sorted(set(self.sent) - self.acknowledged)
             raise AssertionError(
-                f"{self._name}: not acknowledged within {within:g}s: {len(waiting)} of"
+                f"{self.name}: not acknowledged within {within:g}s: {len(waiting)} of"
                 f" {len(self.sent)}: {waiting[:10]}"
             )
 
@@ -137,7 +138,7 @@ class Sender:
                 events.create_task(self._send(http, number))
 
     async def _send(self, http: httpx.AsyncClient, number: int) -> None:
-        event = f"{self._name}-{number:05}"
+        event = f"{self.name}-{number:05}"
         content = {"key": event, **self._data(number)}
         for tries in count():
             wait = await self._post(http, event, content)
