@@ -19,8 +19,8 @@ from temporal_runner.expressions import (
     ExpressionError,
     ExpressionSyntaxError,
     Scope,
-    Template,
 )
+from temporal_runner.templates import Template
 
 DATA = {
     "n": 3,
@@ -267,7 +267,7 @@ def test_what_an_expression_does_not_name_makes_no_difference(source: str, data:
 def test_cel_is_loaded_only_by_what_needs_it() -> None:
     """A config with plain paths alone does not pay for importing the CEL library."""
     code = (
-        "import sys; from temporal_runner.expressions import Template;"
+        "import sys; from temporal_runner.templates import Template;"
         "Template({'a': '${{ event.data.x }}-${{ event.id }}'}); assert 'cel' not in sys.modules;"
         "Template('${{ event.id + event.id }}'); assert 'cel' in sys.modules"
     )

@@ -23,8 +23,8 @@ from temporal_runner.expressions import (
     ExpressionError,
     ExpressionSyntaxError,
     Scope,
-    Template,
 )
+from temporal_runner.templates import Template
 
 _LONGEST_DERIVED_ID = 250
 _LONGEST_ID = 1000
