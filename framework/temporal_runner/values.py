@@ -155,6 +155,16 @@ def read_text(file: Path, most: int, encoding: str = "utf-8") -> str:
     return content.decode(encoding)
 
 
+def read_secret(file: Path) -> str:
+    """What a secret's file holds, less the line's end that editors put there.
+
+    Raises:
+        OSError: It cannot be read, or is too large.
+        ValueError: It is no text, or the path is none.
+    """
+    return read_text(file, _LONGEST_SECRET).removesuffix("\n")
+
+
 class Secret:
     """A value that must not be shown: prints as `***` wherever it goes, until `reveal` is called.
 
@@ -203,7 +213,7 @@ class Secret:
                 return cls(os.environ[name])
             case {"from_file": str(path), **rest} if not rest:
                 try:
-                    text = read_text(Path(path), _LONGEST_SECRET).removesuffix("\n")
+                    text = read_secret(Path(path))
                 except (OSError, ValueError) as error:
                     reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
                     raise PydanticCustomError(

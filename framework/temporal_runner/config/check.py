@@ -20,15 +20,13 @@ from pydantic import BaseModel, ValidationError
 
 from temporal_runner.config.positions import Node, resolve_scalar
 from temporal_runner.config.report import Problem, dotted, is_secret_name, masked
-from temporal_runner.values import read_text
+from temporal_runner.values import read_secret
 
 Model = TypeVar("Model", bound=BaseModel)
 Loc = tuple[int | str, ...]
 
 _SCALAR_ERRORS = {"int_type", "float_type", "bool_type", "int_from_float"}
 _DEFAULT = re.compile(r"(:?[-+])[^{}]+(?=\})")
-_LARGEST_FILE = 1024 * 1024
-"""Bytes of a secret's file."""
 _OUTER_ERRORS = {"literal_error", "too_short"}
 _MESSAGES = {
     "missing": "is required",
@@ -213,7 +211,7 @@ def _shown(written: str, loc: Loc) -> str:
 
 def _contents(file: Path) -> str:
     try:
-        return read_text(file, _LARGEST_FILE).removesuffix("\n")
+        return read_secret(file)
     except (OSError, ValueError):
         return ""
 
