@@ -16,9 +16,10 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from temporalio.client import Client
 from temporalio.service import RPCError
@@ -93,6 +94,29 @@ def http(method: str, url: str, body: bytes | None = None, **headers: str) -> An
 def post_json(url: str, data: object, **headers: str) -> Answer:
     """POST a JSON body."""
     return http("POST", url, json.dumps(data).encode(), content_type="application/json", **headers)
+
+
+class ThreadedServer:
+    """A small HTTP server in a thread of its own, which answers as its handler says.
+
+    Attributes:
+        host: Host and port.
+    """
+
+    def __init__(self, answering: type[BaseHTTPRequestHandler]) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), answering)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self.host = f"127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
 
 class TemporalServer:

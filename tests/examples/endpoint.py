@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.support import ThreadedServer
 
-class ChatEndpoint:
+
+class ChatEndpoint(ThreadedServer):
     """Answers with the next of the answers that it was given; the last one again and again.
 
     Attributes:
@@ -36,10 +37,8 @@ class ChatEndpoint:
             def log_message(self, *args: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-        self._thread = threading.Thread(target=self._server.serve_forever)
+        super().__init__(Handler)
+        self.url = f"http://{self.host}/v1"
 
     def says(self, text: str) -> None:
         """Answer so, from now on."""
@@ -53,12 +52,3 @@ class ChatEndpoint:
 
     def _next(self) -> tuple[int, dict[str, str], Any]:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-
-    def __enter__(self) -> ChatEndpoint:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

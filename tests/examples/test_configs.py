@@ -46,6 +46,7 @@ NEEDED = {
     "WEBHOOK_SECRET": SECRET,
 }
 StartRunner = Callable[..., RunnerProcess]
+MakeSystem = Callable[..., "System"]
 
 
 @pytest.fixture(autouse=True)
@@ -194,37 +195,40 @@ def own_server() -> Iterator[TemporalServer]:
         yield server
 
 
-@pytest.mark.timeout(240)
-async def test_prod_runs_the_whole_system(
+@pytest.fixture
+def make_system(
     start_runner: StartRunner,
     tmp_path: Path,
     moto: Server,
     bucket: str,
     queue: Sqs,
     storage: Storage,
-    own_server: TemporalServer,
+) -> MakeSystem:
+    """`make_system("prod", address, …)`: the config as a process, ready."""
+
+    def make(name: str, address: str, **environment: str) -> System:
+        return System(
+            name, start_runner, tmp_path, moto, bucket, queue, storage, address, **environment
+        )
+
+    return make
+
+
+@pytest.mark.timeout(240)
+async def test_prod_runs_the_whole_system(
+    make_system: MakeSystem, own_server: TemporalServer
 ) -> None:
     """Documents of both stores and a bad one; a question by webhook; the query names all."""
-    system = System(
-        "prod",
-        start_runner,
-        tmp_path,
-        moto,
-        bucket,
-        queue,
-        storage,
-        own_server.address,
-        LOG_FORMAT="text",
-    )
+    system = make_system("prod", own_server.address, LOG_FORMAT="text")
     client = await Client.connect(own_server.address, data_converter=pydantic_data_converter)
     for name in ("lighthouse.pdf", "encrypted.pdf"):
         system.put_into_s3(name)
     system.put_into_azure("bees.docx")
     documents = {one.subject: one for one in await outcomes(client, 3, system)}
-    light = documents[f"s3://{bucket}/in/lighthouse.pdf"]
+    light = documents[f"s3://{system.bucket}/in/lighthouse.pdf"]
     assert (light.status, light.result and light.result["pages"]) == ("completed", 1)
-    assert documents[f"az://{storage.container_name}/in/bees.docx"].status == "completed"
-    locked = documents[f"s3://{bucket}/in/encrypted.pdf"]
+    assert documents[f"az://{system.storage.container_name}/in/bees.docx"].status == "completed"
+    locked = documents[f"s3://{system.bucket}/in/encrypted.pdf"]
     assert (locked.status, locked.reason) == ("failed", "it is a PDF that needs a password")
 
     assert system.post({}, secret="wrong").status == 401
@@ -232,40 +236,35 @@ async def test_prod_runs_the_whole_system(
     (*_, answer) = await outcomes(client, 4, system)
     assert answer.result is not None
     assert "186 steps" in answer.result["text"]
-    assert answer.result["documents"] == [f"s3://{bucket}/in/lighthouse.pdf"]
+    assert answer.result["documents"] == [f"s3://{system.bucket}/in/lighthouse.pdf"]
 
     # The summaries that stand beside the documents now are no documents.
-    keys = [one["Key"] for one in moto.client("s3").list_objects_v2(Bucket=bucket)["Contents"]]
+    keys = [
+        one["Key"]
+        for one in system.s3.client("s3").list_objects_v2(Bucket=system.bucket)["Contents"]
+    ]
     assert sorted(keys) == sorted(
         f"in/{name}{suffix}"
         for name in ("lighthouse.pdf", "encrypted.pdf")
         for suffix in ("", ".summary.json")
     )
-    wait_until(lambda: queue.empty, what="the events of the summaries to be taken")
+    wait_until(lambda: system.queue.empty, what="the events of the summaries to be taken")
     assert len(await outcomes(client, 4, system)) == 4
     assert system.runner.stop(within=70) == 0, system.runner.output
-    for secret in (SECRET, storage.azurite.key):
+    for secret in (SECRET, system.storage.azurite.key):
         assert secret not in system.runner.output
 
 
 @pytest.mark.timeout(240)
 async def test_staging_runs_the_whole_system(
-    start_runner: StartRunner,
-    tmp_path: Path,
-    moto: Server,
-    bucket: str,
-    queue: Sqs,
-    storage: Storage,
-    own_server: TemporalServer,
+    make_system: MakeSystem, own_server: TemporalServer
 ) -> None:
     """In its namespace, which is waited for."""
     plain = await Client.connect(own_server.address)
     request = RegisterNamespaceRequest(namespace="staging")
     request.workflow_execution_retention_period.FromSeconds(86400)
     await plain.workflow_service.register_namespace(request)
-    system = System(
-        "staging", start_runner, tmp_path, moto, bucket, queue, storage, own_server.address
-    )
+    system = make_system("staging", own_server.address)
     client = await Client.connect(
         own_server.address, namespace="staging", data_converter=pydantic_data_converter
     )
@@ -279,17 +278,10 @@ async def test_staging_runs_the_whole_system(
 
 
 @pytest.mark.timeout(240)
-async def test_dev_runs_the_whole_system(
-    start_runner: StartRunner,
-    tmp_path: Path,
-    moto: Server,
-    bucket: str,
-    queue: Sqs,
-    storage: Storage,
-) -> None:
+async def test_dev_runs_the_whole_system(make_system: MakeSystem) -> None:
     """With a Temporal of its own."""
     address = f"127.0.0.1:{free_port()}"
-    system = System("dev", start_runner, tmp_path, moto, bucket, queue, storage, address)
+    system = make_system("dev", address)
     client = await Client.connect(address, data_converter=pydantic_data_converter)
     system.put_into_azure("ferry.md")
     await outcomes(client, 1, system)

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ import httpx
 import pytest
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
-from tests.support import BIN, ROOT, free_port, wait_until
+from tests.support import BIN, ROOT, ThreadedServer, free_port, wait_until
 
 DATA = ROOT / "tests" / "data" / "s3"
 REGION = "eu-central-1"
@@ -128,7 +128,7 @@ class Server:
         self._process.wait()
 
 
-class Gate:
+class Gate(ThreadedServer):
     """An HTTP server in front of another: passes requests on, or refuses them as AWS does.
 
     Attributes:
@@ -162,10 +162,8 @@ class Gate:
             def log_message(self, *arguments: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        super().__init__(Handler)
+        self.url = f"http://{self.host}"
 
     def _answer(
         self, behind: Server, path: str, headers: dict[str, str], body: bytes
@@ -182,15 +180,6 @@ class Gate:
             with self._counting:
                 self._receiving -= receives
         return answer.status_code, answer.content
-
-    def __enter__(self) -> Gate:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class Sqs:

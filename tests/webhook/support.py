@@ -9,11 +9,10 @@ import hashlib
 import hmac
 import json
 import logging
-import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -21,6 +20,7 @@ import httpx
 from temporal_runner.plugin import Accepted, Delivery, Event, SourceContext
 from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.source import WebhookSource
+from tests.support import ThreadedServer
 
 SECRET = "a-secret-of-the-tests"
 OPEN: dict[str, Any] = {"verify": {"scheme": "none"}}
@@ -132,7 +132,7 @@ def check_problem(answer: httpx.Response, status: int, says: str = "") -> None:
     assert says in problem["detail"], problem
 
 
-class Site:
+class Site(ThreadedServer):
     """A web site on loopback, in a thread: what an issuer or Amazon publishes.
 
     Attributes:
@@ -156,25 +156,10 @@ class Site:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
-
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_port}"
+        super().__init__(Answering)
 
     def url(self, path: str) -> str:
         return f"http://{self.host}{path}"
-
-    def __enter__(self) -> Site:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def parse_raw(answer: bytes) -> httpx.Response:
