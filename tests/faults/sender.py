@@ -22,6 +22,10 @@ _LONGEST_WAIT = scaled(2.0, 8.0)
 a test cannot wait for as long as a sender can."""
 
 
+KNOWN = frozenset([0, 200, 202, 429, 503])
+"""What a sender may be answered; 0 is nothing, by a dead runner."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a post was answered.
@@ -30,11 +34,13 @@ class Answer:
         status: The HTTP status; 0 where there was no answer.
         at: When it came, in seconds since 1970.
         took: Seconds from the post to it.
+        detail: What was said with a status that no sender should be answered.
     """
 
     status: int
     at: float
     took: float
+    detail: str = ""
 
 
 class Sender:
@@ -119,6 +125,15 @@ class Sender:
         }
 
     @property
+    def odd(self) -> dict[str, list[Answer]]:
+        """The events that were answered what no sender should be, and all answers to each."""
+        return {
+            event: list(answers)
+            for event, answers in self.answers.copy().items()
+            if any(answer.detail for answer in list(answers))
+        }
+
+    @property
     def statuses(self) -> Counter[int]:
         """How often each status was answered."""
         return Counter(
@@ -158,8 +173,9 @@ class Sender:
         except httpx.HTTPError:
             self.answers[event].append(Answer(0, time.time(), time.monotonic() - began))
             return _FIRST_WAIT
-        took = time.monotonic() - began
-        self.answers[event].append(Answer(answer.status_code, time.time(), took))
-        if answer.status_code in (429, 503):
+        took, status = time.monotonic() - began, answer.status_code
+        detail = "" if status in KNOWN else answer.text
+        self.answers[event].append(Answer(status, time.time(), took, detail))
+        if status in (429, 503):
             return float(answer.headers["retry-after"])
-        return None
+        return None if 200 <= status < 300 else _FIRST_WAIT

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from temporal_runner.errors import Busy
+from temporal_runner.runtime import pace as pace_module
 from temporal_runner.runtime.pace import Pace
 
 
@@ -60,6 +62,21 @@ async def test_it_grows_to_the_most_and_no_further() -> None:
     few = Pace(2)
     few.lost()
     assert few.room == 2
+
+
+async def test_a_turn_that_does_not_come_is_not_waited_for_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind calls that hang a sender is told to come again, and leaves no place taken."""
+    monkeypatch.setattr(pace_module, "_LONGEST_WAIT", 0.05)
+    pace = Pace(2)
+    hanging = [await pace.begin(), await pace.begin()]
+    with pytest.raises(Busy) as busy:
+        await pace.begin()
+    assert busy.value.retry_after == 1
+    for call in hanging:
+        pace.end(call, succeeded=True)
+    assert len([await pace.begin(), await pace.begin()]) == 2
 
 
 async def test_a_failure_halves_it() -> None:

@@ -12,8 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from temporal_runner.errors import Busy
+
 _FEWEST = 4.0
 """Calls under way after an outage, and at least: enough to keep a small server busy."""
+_LONGEST_WAIT = 5.0
+"""Seconds that a call waits for its turn: behind calls that hang senders would wait for longer than
+they have patience, and pile up."""
+_RETRY_AFTER = 1.0
+"""Seconds after which its event is asked for again then."""
 
 
 class Pace:
@@ -47,7 +54,20 @@ class Pace:
 
         Returns:
             What `end` has to be told.
+
+        Raises:
+            Busy: Its turn did not come.
         """
+        if self._under_way >= self.room:
+            try:
+                async with asyncio.timeout(_LONGEST_WAIT):
+                    await self._turn()
+            except TimeoutError:
+                raise Busy("Temporal takes few calls now", retry_after=_RETRY_AFTER) from None
+        self._under_way += 1
+        return self._outages
+
+    async def _turn(self) -> None:
         while self._under_way >= self.room:
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
@@ -56,8 +76,6 @@ class Pace:
             except asyncio.CancelledError:
                 self._next()  # its turn, if it had come, is another's
                 raise
-        self._under_way += 1
-        return self._outages
 
     def end(self, begun: int, *, succeeded: bool) -> None:
         """A call ended.
