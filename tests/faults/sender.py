@@ -1,4 +1,7 @@
-"""A sender of webhooks as a good one is: a steady rate, the same ID again until it is a 2xx."""
+"""A sender of webhooks as a good one is: a steady rate, the same ID again until it is a 2xx.
+
+Or a 422, by which the runner says that it will never take the event and has kept it.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,9 @@ _LONGEST_WAIT = scaled(2.0, 8.0)
 """Seconds between two tries at most: Retry-After is an answer of the runner's, which is read, but
 a test cannot wait for as long as a sender can."""
 
+
+_REFUSED = 422
+"""The answer to an event that is among the dead letters now."""
 
 KNOWN = frozenset([0, 200, 202, 429, 503])
 """What a sender may be answered; 0 is nothing, by a dead runner."""
@@ -178,4 +184,4 @@ class Sender:
         self.answers[event].append(Answer(status, time.time(), took, detail))
         if status in (429, 503):
             return float(answer.headers["retry-after"])
-        return None if 200 <= status < 300 else _FIRST_WAIT
+        return None if 200 <= status < 300 or status == _REFUSED else _FIRST_WAIT
