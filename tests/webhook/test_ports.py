@@ -340,6 +340,28 @@ async def test_connection_that_sends_nothing() -> None:
         assert time.monotonic() - started < 3
 
 
+def test_a_request_that_came_while_the_runner_was_held_up_is_answered() -> None:
+    """On uvloop, which runs its timers before it reads: it is not called late."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def held_up() -> bytes:
+        async with _serving(header_timeout=0.3) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            ours, theirs = socket.socketpair()
+
+            def hold_up() -> None:
+                asyncio.get_running_loop().remove_reader(ours)
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                time.sleep(1)  # noqa: ASYNC251  as if other threads had the interpreter
+
+            with ours, theirs, contextlib.closing(writer):
+                asyncio.get_running_loop().add_reader(ours, hold_up)
+                theirs.send(b"now")
+                return await _read_all(reader)
+
+    assert uvloop.run(held_up()).startswith(b"HTTP/1.1 200")
+
+
 async def test_slowloris() -> None:
     """A head that comes byte by byte is cut off after header_timeout, however busy it looks."""
     head = b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 200

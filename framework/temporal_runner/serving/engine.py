@@ -18,6 +18,8 @@ log = logging.getLogger("temporal_runner.serving")
 
 _LOOKS = 0.25
 """Seconds between two looks at what is due, where no bound is shorter than some seconds."""
+_LATE = 0.5
+"""Seconds after its time by which a look tells that this process was held up, not its clients."""
 
 
 class Engine:
@@ -53,6 +55,7 @@ class Engine:
         self._empty = asyncio.Event()
         self._empty.set()
         self._looking: asyncio.TimerHandle | None = None
+        self._next_look = 0.0
         self._server: asyncio.Server | None = None
         self._listening: socket.socket | None = None
         self._closing = False
@@ -104,6 +107,7 @@ class Engine:
         self._connections.add(one)
         self._empty.clear()
         if self._looking is None:
+            self._next_look = asyncio.get_running_loop().time()
             self._look()
         if self._closing:
             return "the port is closing"
@@ -130,7 +134,10 @@ class Engine:
     def _look(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for one in [one for one in self._connections if one.due <= now]:
-            one.expire()
-        every = min(_LOOKS, self.header_timeout / 4, self.keep_alive / 4)
-        self._looking = loop.call_later(every, self._look)
+        # A loop that was held up runs its timers before it reads what came meanwhile: a client
+        # would be told that it sent nothing, while its request waits. It is read before the next.
+        if now - self._next_look < _LATE:
+            for one in [one for one in self._connections if one.due <= now]:
+                one.expire()
+        self._next_look = now + min(_LOOKS, self.header_timeout / 4, self.keep_alive / 4)
+        self._looking = loop.call_at(self._next_look, self._look)
