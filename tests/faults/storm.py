@@ -32,7 +32,6 @@ class Fault:
     """Something that happens again and again.
 
     Attributes:
-        times: How often.
         name: What it is called in the ledger.
         times: How often.
         happen: Does it once, and mends it; is given what draws its details, and tells them.

@@ -352,7 +352,7 @@ def test_a_request_that_came_while_the_runner_was_held_up_is_answered() -> None:
             def hold_up() -> None:
                 asyncio.get_running_loop().remove_reader(ours)
                 writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                time.sleep(1)  # noqa: ASYNC251  as if other threads had the interpreter
+                time.sleep(1)
 
             with ours, theirs, contextlib.closing(writer):
                 asyncio.get_running_loop().add_reader(ours, hold_up)
