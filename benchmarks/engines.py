@@ -10,7 +10,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from benchmarks.processes import EVERYWHERE, Process, free_port, module, process, wait_for_port
-from temporal_runner.runtime.devserver import find_temporal_binary
+from temporal_runner.runtime.connection.devserver import find_temporal_binary
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from typing import Any, Self, TypeVar
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from temporal_runner.runtime.devserver import find_temporal_binary
+from temporal_runner.runtime.connection.devserver import find_temporal_binary
 
 T = TypeVar("T")
 ROOT = Path(__file__).parent.parent

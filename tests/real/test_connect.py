@@ -19,7 +19,7 @@ from temporal_runner import GaveUp, PermanentError, connect_to_temporal_with_ret
 from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan.make import connection_plans
-from temporal_runner.runtime.target import make_target
+from temporal_runner.runtime.connection.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (
     Authority,
@@ -526,7 +526,7 @@ def test_the_sdk_works_with_one_thread(set_to: str | None, threads: int) -> None
     """Unless the environment says otherwise; processes that are started later see none of it."""
     code = """if True:
         import os, time
-        from temporal_runner.runtime.target import quiet_runtime
+        from temporal_runner.runtime.connection.target import quiet_runtime
 
         def named_so():
             threads = os.listdir("/proc/self/task")

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from temporal_runner.errors import TransientError
-from temporal_runner.runtime.target import check_usable
+from temporal_runner.runtime.connection.target import check_usable
 from tests.real.impostors import forward_to, serving
 from tests.support import TemporalServer
 

@@ -15,8 +15,8 @@ from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import GaveUp, PermanentError
 from temporal_runner.plan import make_plan
-from temporal_runner.runtime.listeners import Listener
-from temporal_runner.runtime.temporal import TemporalConnection
+from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.listeners.component import Listener
 from temporal_runner.storage.dead_letters import DeadLetters
 from tests.conftest import WriteConfig
 from tests.real.memory import Store, stores

@@ -15,9 +15,9 @@ from temporalio.client import Client
 from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan import Plan, make_plan
-from temporal_runner.runtime import pollers, workers
 from temporal_runner.runtime.supervisor import Supervisor
-from temporal_runner.runtime.workers import Shift, WorkerComponent
+from temporal_runner.runtime.workers import component, pollers
+from temporal_runner.runtime.workers.component import Shift, WorkerComponent
 from tests.conftest import WriteConfig
 from tests.support import TemporalServer, eventually
 
@@ -91,7 +91,7 @@ def shifts(monkeypatch: pytest.MonkeyPatch) -> list[Shift]:
             super().__init__(*arguments)  # type: ignore[arg-type]
             built.append(self)
 
-    monkeypatch.setattr(workers, "Shift", Noted)
+    monkeypatch.setattr(component, "Shift", Noted)
     return built
 
 
@@ -147,7 +147,7 @@ async def test_a_worker_that_the_server_does_not_see_is_built_anew(
     temporal_server: TemporalServer, plan_of: MakePlan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It runs and polls not: `run` ends with the reason, for the supervisor to run it again."""
-    monkeypatch.setattr(workers, "_GIVEN_UP_AFTER", 0.5)
+    monkeypatch.setattr(component, "_GIVEN_UP_AFTER", 0.5)
     queue = f"unseen-{uuid4().hex[:8]}"
     worker_section = "activities: [tests.real.flows], plugins: [tests.real.extensions:Idle]"
     async with (
@@ -168,8 +168,8 @@ async def test_a_worker_whose_places_are_taken_is_well(
     tmp_path: Path,
 ) -> None:
     """It does not poll while it has no room: that is no reason to end what it works on."""
-    monkeypatch.setattr(workers, "_GIVEN_UP_AFTER", 0.5)
-    monkeypatch.setattr(workers, "_LOOK_LATER", 0.1)
+    monkeypatch.setattr(component, "_GIVEN_UP_AFTER", 0.5)
+    monkeypatch.setattr(component, "_LOOK_LATER", 0.1)
     monkeypatch.setattr(pollers, "_FRESH", 0.5)
     queue = f"full-{uuid4().hex[:8]}"
     section = "activities: [tests.real.flows:hold], max_concurrent_activities: 1"

@@ -24,8 +24,8 @@ from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import TransientError
 from temporal_runner.plan import make_plan
-from temporal_runner.runtime import processes
-from temporal_runner.runtime.processes import WorkerProcess, processes_of
+from temporal_runner.runtime.workers import processes
+from temporal_runner.runtime.workers.processes import WorkerProcess, processes_of
 from tests.conftest import WriteConfig
 from tests.support import (
     RunnerProcess,

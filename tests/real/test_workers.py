@@ -22,11 +22,11 @@ from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.plan import Plan, make_plan
+from temporal_runner.runtime.connection.target import load_profile
+from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.supervisor import Component, Supervisor
-from temporal_runner.runtime.target import load_profile
-from temporal_runner.runtime.temporal import TemporalConnection
-from temporal_runner.runtime.worker_options import worker_arguments
-from temporal_runner.runtime.workers import WorkerComponent
+from temporal_runner.runtime.workers.component import WorkerComponent
+from temporal_runner.runtime.workers.options import worker_arguments
 from tests.conftest import WriteConfig
 from tests.real import extensions
 from tests.support import TemporalServer, eventually, run_runner

@@ -67,7 +67,7 @@ def replay(
     failed = 0
 
     async def work(store: DeadLetters | None) -> None:
-        from temporal_runner.runtime.replaying import Replay
+        from temporal_runner.runtime.listeners.replaying import Replay
 
         nonlocal failed
         letters = await _chosen(store, listener, wanted)

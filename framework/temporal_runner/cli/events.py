@@ -63,7 +63,7 @@ def send(
 
 
 async def _send(actions: list[Action], plan: Plan) -> None:
-    from temporal_runner.runtime.sending import Sender
+    from temporal_runner.runtime.listeners.sending import Sender
 
     sender = Sender(plan)
     for action in actions:

@@ -54,7 +54,7 @@ def wait(
     from temporal_runner.config.model import LogSettings
     from temporal_runner.errors import UsageError
     from temporal_runner.runtime import loop
-    from temporal_runner.runtime.waiting import wait_for_temporal
+    from temporal_runner.runtime.connection.waiting import wait_for_temporal
     from temporal_runner.values import parse_duration
 
     try:

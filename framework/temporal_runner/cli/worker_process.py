@@ -10,8 +10,8 @@ from temporal_runner.cli.prepare import set_up_log
 from temporal_runner.errors import PermanentError
 from temporal_runner.plan import make_plan
 from temporal_runner.runtime import loop
-from temporal_runner.runtime.assigned import Runner, work
-from temporal_runner.runtime.processes import Report
+from temporal_runner.runtime.workers.assigned import Runner, work
+from temporal_runner.runtime.workers.processes import Report
 
 
 def main() -> None:

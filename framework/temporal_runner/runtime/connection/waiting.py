@@ -10,7 +10,7 @@ from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.retry import Connector
-from temporal_runner.runtime.target import make_target
+from temporal_runner.runtime.connection.target import make_target
 from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.wait")

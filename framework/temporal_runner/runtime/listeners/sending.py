@@ -12,7 +12,7 @@ from temporal_runner.events import Accepted
 from temporal_runner.plan import ConnectionPlan, Plan
 from temporal_runner.retry import Connector, Verdict, classify
 from temporal_runner.routing import Action
-from temporal_runner.runtime.target import make_target
+from temporal_runner.runtime.connection.target import make_target
 from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.events")

@@ -15,7 +15,7 @@ from temporal_runner.events import Accepted, Delivery
 from temporal_runner.plan import ListenerPlan
 from temporal_runner.retry import Connector
 from temporal_runner.routing import Action, event_key, route
-from temporal_runner.runtime.outlets import Outlet
+from temporal_runner.runtime.listeners.outlets import Outlet
 from temporal_runner.showing import redacted
 from temporal_runner.storage.dead_letters import DeadLetters
 

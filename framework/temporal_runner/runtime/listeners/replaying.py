@@ -8,7 +8,7 @@ from temporal_runner.errors import PermanentError
 from temporal_runner.events import Accepted
 from temporal_runner.plan import ListenerPlan, Plan
 from temporal_runner.routing import Action, event_key, route
-from temporal_runner.runtime.sending import Sender
+from temporal_runner.runtime.listeners.sending import Sender
 from temporal_runner.storage.dead_letters import DeadLetter, DeadLetters
 
 

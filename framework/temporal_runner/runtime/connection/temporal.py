@@ -21,7 +21,7 @@ from temporal_runner.catalog import Catalog
 from temporal_runner.errors import TransientError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Connector, RetryOptions
-from temporal_runner.runtime.target import (
+from temporal_runner.runtime.connection.target import (
     Target,
     check_usable,
     load_profile,

@@ -11,9 +11,9 @@ from temporal_runner.errors import Busy, EventRejected, TransientError
 from temporal_runner.events import Accepted, Delivery
 from temporal_runner.plan import ListenerPlan
 from temporal_runner.routing import Action, event_key
-from temporal_runner.runtime.circuit import Circuit
-from temporal_runner.runtime.pace import Pace
-from temporal_runner.runtime.temporal import TemporalConnection
+from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.listeners.circuit import Circuit
+from temporal_runner.runtime.listeners.pace import Pace
 from temporal_runner.storage.inbox import Inbox
 
 _RETRY_AFTER = 5.0

@@ -20,9 +20,9 @@ from dataclasses import asdict, replace
 
 from temporal_runner.plan import Plan, WorkerPlan
 from temporal_runner.runtime import loop
-from temporal_runner.runtime.processes import REPORT_EVERY, Assignment, Report
-from temporal_runner.runtime.temporal import TemporalConnection
-from temporal_runner.runtime.workers import WorkerComponent
+from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.workers.component import WorkerComponent
+from temporal_runner.runtime.workers.processes import REPORT_EVERY, Assignment, Report
 
 _LOOK_EVERY = 0.1
 """Seconds after which a change is reported at the latest."""

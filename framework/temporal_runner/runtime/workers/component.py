@@ -23,9 +23,9 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import WorkerPlan
-from temporal_runner.runtime.pollers import PollerSight
-from temporal_runner.runtime.temporal import TemporalConnection
-from temporal_runner.runtime.worker_options import worker_arguments
+from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.workers.options import worker_arguments
+from temporal_runner.runtime.workers.pollers import PollerSight
 from temporal_runner.values import format_duration
 
 log = logging.getLogger("temporal_runner.workers")

@@ -35,7 +35,7 @@ from temporal_runner.config.connections import TlsSettings
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
 from temporal_runner.retry import Verdict
-from temporal_runner.runtime.failures import classify, look_closer
+from temporal_runner.runtime.connection.failures import classify, look_closer
 from temporal_runner.showing import remember
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}

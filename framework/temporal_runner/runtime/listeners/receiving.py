@@ -15,7 +15,7 @@ from collections.abc import Callable
 from temporal_runner.errors import TransientError
 from temporal_runner.events import Delivery
 from temporal_runner.retry import Connector, RetryOptions
-from temporal_runner.runtime.settling import Settlement, Settler
+from temporal_runner.runtime.listeners.settling import Settlement, Settler
 from temporal_runner.sources import EventSource, PullSource, PushSource
 
 _SETTLE_TIMEOUT = 5.0

@@ -15,10 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from temporal_runner.plan import ListenerPlan
-from temporal_runner.runtime.outlets import InboxOutlet, TemporalOutlet
-from temporal_runner.runtime.receiving import Receiver
-from temporal_runner.runtime.settling import Settler
-from temporal_runner.runtime.temporal import TemporalConnection
+from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.listeners.outlets import InboxOutlet, TemporalOutlet
+from temporal_runner.runtime.listeners.receiving import Receiver
+from temporal_runner.runtime.listeners.settling import Settler
 from temporal_runner.sources import EventSource, SourceContext
 from temporal_runner.storage.dead_letters import DeadLetters
 from temporal_runner.storage.inbox import Inbox, InboxSource

@@ -1,0 +1,1 @@
+"""The connection to Temporal: where it is, connected with retries, then watched."""
