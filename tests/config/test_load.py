@@ -99,6 +99,32 @@ def test_null_removes_what_is_inherited(write_config: WriteConfig) -> None:
     assert settings.listeners == {}
 
 
+def test_what_an_overlay_replaces_needs_no_variable(write_config: WriteConfig) -> None:
+    """Only what is left of a base has to be there: its variables may be another environment's."""
+    write_config(
+        WORKER
+        + """
+temporal: {address: "${PROD:?its address}", namespace: "${TEAM:?whose?}"}
+listeners: {l: {source: webhook, options: {port: "${PORT:?which?}"}, routes: [{start: X}]}}
+shutdown_timeout: ${UNSET}
+""",
+        "base.yaml",
+    )
+    overlay = write_config(
+        """
+        extends: base.yaml
+        temporal: {address: "localhost:1"}
+        listeners: {l: null}
+        shutdown_timeout: 3s
+        """
+    )
+    found = read(overlay)
+    assert found.settings.shutdown_timeout == timedelta(seconds=3)
+    assert [problem.message for problem in found.problems] == [
+        "the environment variable TEAM is not set: whose?"
+    ]
+
+
 def test_a_list_of_bases(write_config: WriteConfig) -> None:
     """Of several bases a later one lies over an earlier, and the file over all of them."""
     write_config("log: {level: debug, format: json}\nshutdown_timeout: 1s", "one.yaml")

@@ -79,21 +79,40 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> LoadedConfig:
         ConfigError: The file, or one that it extends, cannot be read as a mapping at all. Errors
             in single values are in the result's `problems`.
     """
-    problems: list[Problem] = []
-    environ = os.environ if environ is None else environ
+    reading = _Reading(os.environ if environ is None else environ)
     file = Path(os.path.abspath(path))  # noqa: PTH100 - symbolic links keep their own name
-    tree = _read(file, environ, problems, chain=())
+    tree = _read(file, reading, chain=())
     if tree is None:
-        raise ConfigError(problems)
+        raise ConfigError([*reading.problems, *(problem for _, problem in reading.of_values)])
     _drop_removed(tree)
-    settings = _check_in_parts(tree, problems)
-    return LoadedConfig(file, tree, settings, problems)
+    reading.keep_what_is_about(tree)
+    settings = _check_in_parts(tree, reading.problems)
+    return LoadedConfig(file, tree, settings, reading.problems)
 
 
-def _read(
-    file: Path, environ: Mapping[str, str], problems: list[Problem], chain: tuple[Path, ...]
-) -> Node | None:
+@dataclass(slots=True)
+class _Reading:
+    """What all files of one config share while they are read.
+
+    Attributes:
+        environ: The environment variables.
+        problems: What was found so far.
+        of_values: What was found in values that another file may yet replace, or remove.
+    """
+
+    environ: Mapping[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    of_values: list[tuple[Node, Problem]] = field(default_factory=list)
+
+    def keep_what_is_about(self, tree: Node) -> None:
+        """These values stand: what was found in them is a problem."""
+        standing = {id(node) for node in tree.scalars()}
+        self.problems += [problem for node, problem in self.of_values if id(node) in standing]
+
+
+def _read(file: Path, reading: _Reading, chain: tuple[Path, ...]) -> Node | None:
     """One file over the files that it extends; None where it is no readable mapping."""
+    problems = reading.problems
     try:
         text = read_text(file, _LARGEST_FILE, "utf-8-sig")
     except FileNotFoundError:
@@ -109,21 +128,19 @@ def _read(
     if not isinstance(tree.value, dict):
         problems.append(Problem(tree.spot, "", "a config is a mapping (key: value)"))
         return None
-    _substitute(tree, environ, problems)
+    _substitute(tree, reading)
     _resolve_paths(tree, file.parent)
     extends = tree.value.pop("extends", None)
     if extends is None:
         return tree
-    return _over_bases(tree, extends, environ, problems, (*chain, file))
+    return _over_bases(tree, extends, reading, (*chain, file))
 
 
 def _over_bases(
-    tree: Node,
-    extends: Node,
-    environ: Mapping[str, str],
-    problems: list[Problem],
-    chain: tuple[Path, ...],
+    tree: Node, extends: Node, reading: _Reading, chain: tuple[Path, ...]
 ) -> Node | None:
+    problems = reading.problems
+    reading.keep_what_is_about(extends)
     named = extends.value if isinstance(extends.value, list) else [extends]
     result: Node | None = None
     for base in named:
@@ -140,7 +157,7 @@ def _over_bases(
         if not file.is_file():
             problems.append(Problem(base.spot, "extends", f"there is no file {file}"))
             continue
-        node = _read(file, environ, problems, chain)
+        node = _read(file, reading, chain)
         if node is not None:
             result = node if result is None else _overlay(result, node)
     return tree if result is None else _overlay(result, tree)
@@ -168,21 +185,23 @@ def _drop_removed(tree: Node) -> None:
             }
 
 
-def _substitute(tree: Node, environ: Mapping[str, str], problems: list[Problem]) -> None:
+def _substitute(tree: Node, reading: _Reading) -> None:
     for node in tree.scalars():
         if not isinstance(node.value, str) or "${" not in node.value:
             continue
         written = node.value
         try:
-            value, unset = substitute(written, environ)
+            value, unset = substitute(written, reading.environ)
         except VariableError as error:
             absent = isinstance(error, MissingVariableError)
-            problems.append(Problem(node.spot, "", str(error), absent=absent))
+            problem = Problem(node.spot, "", str(error), absent=absent)
+            reading.of_values.append((node, problem))
             node.bad = True
             continue
         for name in unset:
             message = f"the environment variable {name} is not set, so it is empty here"
-            problems.append(Problem(node.spot, "", message, severity="warning"))
+            problem = Problem(node.spot, "", message, severity="warning")
+            reading.of_values.append((node, problem))
         if value != written:
             node.value, node.written = value, written
 
