@@ -37,7 +37,7 @@ plugins included, for editors that complete and check as you type.
   yes and no, `0o17` is octal. A key that stands twice is an error, and so is an unknown one.
 - **`extends: base.yaml`** (or a list of files) lays this file over another: mappings merge, and
   everything else replaces. `NAME: null` removes a worker, listener or connection that the other
-  file has.
+  file has. What is replaced or removed needs none of its variables.
 - **`${VAR}`** in a value is an environment variable, put in when the file loads. By Docker
   Compose's rules: `${VAR:-default}` where it is unset or empty, `${VAR:?message}` where it must
   not be, `${VAR:+instead}` where it is set. Without the colon an empty variable counts as set. A
@@ -51,7 +51,8 @@ plugins included, for editors that complete and check as you type.
   file loads, less one newline at its end). It is shown as `***` wherever it goes.
 - **A relative path** starts at the folder of the file that it is written in: the entries of
   `extends`, `plugins` and `import_paths`, and every value under `from_file`, `binary` or a key that
-  ends in `_path` or `_file`; but not what a route hands to Temporal. A path may lead anywhere that
+  ends in `_path` or `_file`; but not what a route hands to Temporal. Where the runner's own files go
+  (`inbox.path`, `dead_letters.path`) starts at the working directory. A path may lead anywhere that
   the process can read: who writes the config is trusted. A secret's file has at most 1 MiB, a
   config file 10 MiB.
 - A worker and a listener must not have the same name: `runner start --only NAME` picks by it.

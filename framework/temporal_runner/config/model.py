@@ -60,7 +60,8 @@ class InboxSettings(Section):
     """Events on disk before the source is acknowledged, and dispatched from there."""
 
     path: Path
-    """An SQLite file on a local disk, of this listener alone, such as /var/lib/runner/shop.db."""
+    """An SQLite file on a local disk, of this listener alone, such as /var/lib/runner/shop.db; a
+    relative path is below the working directory."""
     max_size: Size = 1_000_000_000
     """Bytes of events above which it takes no more: webhooks answer 503, queues are not asked."""
     max_age: PositiveDuration = timedelta(days=7)
@@ -71,7 +72,8 @@ class DeadLetterSettings(Section):
     """Where rejected events are kept that their source keeps in no place of its own."""
 
     path: Path = Path(".runner/dead-letters.db")
-    """An SQLite file on a local disk; several runners of one machine may share it."""
+    """An SQLite file on a local disk; several runners of one machine may share it. A relative path
+    is below the working directory."""
     max_size: Size = 1_000_000_000
     """Bytes of the file above which events are handed back to their source instead."""
 
