@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -85,16 +85,21 @@ class System:
         dead_letters: The runner's own store of them.
     """
 
-    def __init__(self, folder: Path, *, direct: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, direct: bool = False, server_options: Sequence[str] = ()
+    ) -> None:
         """Start Temporal, and no runner yet.
 
         Args:
             folder: Of the test's own.
             direct: Leave the proxy out.
+            server_options: More options of Temporal's command.
         """
         self.folder = folder
         self.dead_letters = folder / "dead-letters.db"
-        self.server = TemporalServer(database=folder / "temporal.db", start=False)
+        self.server = TemporalServer(
+            database=folder / "temporal.db", start=False, more=server_options
+        )
         self.server.port = lasting_port()
         self.server.address = f"127.0.0.1:{self.server.port}"
         self.proxy = Proxy(self.server.port, port=lasting_port())
