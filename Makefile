@@ -27,7 +27,7 @@ dev: setup  ## the whole system, with the emulators' stores
 test: setup  ## the whole test suite
 	$(BIN)/pytest $(ARGS)
 
-faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (40 min)
+faults: setup  ## nothing is lost and nothing doubled, under every fault; prints a ledger (45 min)
 	FAULTS=full $(BIN)/pytest -n 0 -v tests/faults $(ARGS)
 
 containers: setup  ## the system of docker-compose.yml on the Docker engine that runs here (5 min)
