@@ -34,7 +34,6 @@ def _pollers(**behavior: Any) -> dict[str, Any]:
 
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "nothing (the same again: the noise)": {},
-    "1 poller of each kind": _pollers(type="simple_maximum", maximum=1),
     "2 pollers": _pollers(type="simple_maximum", maximum=2),
     "10 pollers": _pollers(type="simple_maximum", maximum=10),
     "20 pollers": _pollers(type="simple_maximum", maximum=20),
