@@ -85,6 +85,40 @@ MISTAKES = {
         "workers:\n  w: {task_queue: q}",
         "2:6 workers.w: a worker has workflows, activities or both",
     ),
+    "one slot beside a cache": (
+        "workers:\n  w: {task_queue: q, workflows: [m:W], max_concurrent_workflow_tasks: 1}",
+        (
+            "2:6 workers.w: max_concurrent_workflow_tasks is at least 2, unless max_cached_workflows"
+            " is 0"
+        ),
+    ),
+    "one poll beside a cache": (
+        (
+            "workers:\n  w: {task_queue: q, workflows: [m:W],\n"
+            "    workflow_task_poller_behavior: {type: simple_maximum, maximum: 1}}"
+        ),
+        (
+            "2:6 workers.w: workflow_task_poller_behavior's maximum is at least 2, unless"
+            " max_cached_workflows is 0"
+        ),
+    ),
+    "pollers out of order": (
+        (
+            "workers:\n  w: {task_queue: q, activities: [m:a],\n"
+            "    activity_task_poller_behavior: {minimum: 5, maximum: 3}}"
+        ),
+        "3:36 workers.w.activity_task_poller_behavior: minimum (5) is above maximum (3)",
+    ),
+    "initial pollers out of range": (
+        (
+            "workers:\n  w: {task_queue: q, activities: [m:a],\n"
+            "    activity_task_poller_behavior: {initial: 9, maximum: 3}}"
+        ),
+        (
+            "3:36 workers.w.activity_task_poller_behavior: initial (9) is not between minimum (1) and"
+            " maximum (3)"
+        ),
+    ),
     "missing": (
         "workers:\n  w: {workflows: [m:W]}",
         "2:3 workers.w.task_queue: is required",

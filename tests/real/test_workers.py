@@ -183,9 +183,28 @@ async def test_a_versioned_worker(plan_of: MakePlan, queue: str) -> None:
         assert supervisor.ready
 
 
+FEW = [
+    "workflow_task_poller_behavior: {maximum: 3}\nactivity_task_poller_behavior: {minimum: 7}",
+    "workflow_task_poller_behavior: {type: simple_maximum, maximum: 1}\nmax_cached_workflows: 0",
+    "max_concurrent_workflow_tasks: 1\nmax_cached_workflows: 0",
+    "max_concurrent_workflow_tasks: 2",
+]
+
+
+@pytest.mark.parametrize("options", FEW)
+async def test_few_pollers_and_slots(
+    options: str, plan_of: MakePlan, client: Client, queue: str
+) -> None:
+    """What the config takes the SDK takes too, and the worker works with it."""
+    worker = "workflows: [tests.real.flows:Echo]\nactivities: [tests.real.flows:echo]\n"
+    async with running(plan_of(worker + options)):
+        assert await run_echo(client, queue) == "hello"
+
+
 async def test_activities_alone(plan_of: MakePlan, queue: str) -> None:
     """A worker without workflows is ready when its activity poller is seen."""
-    async with running(plan_of("activities: [tests.real.flows:work]")) as supervisor:
+    alone = "activities: [tests.real.flows:work]\nmax_concurrent_workflow_tasks: 1"
+    async with running(plan_of(alone)) as supervisor:
         assert supervisor.workers[0].ready
 
 

@@ -21,10 +21,25 @@ class PollerSettings(Section):
     """A fixed number, or as many as the server's answers suggest."""
     minimum: Count = 1
     """autoscaling: the fewest."""
-    initial: Count = 5
-    """autoscaling: the number at the start."""
+    initial: Count | None = None
+    """autoscaling: the number at the start; by default 5, where the other two allow it."""
     maximum: Count | None = None
     """The most; by default 100 for autoscaling and 5 for simple_maximum."""
+
+    @property
+    def most(self) -> int:
+        """The maximum, written or not."""
+        return self.maximum or (100 if self.type == "autoscaling" else 5)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PollerSettings:
+        if self.type == "autoscaling":
+            if self.minimum > self.most:
+                raise ValueError(f"minimum ({self.minimum}) is above maximum ({self.most})")
+            if self.initial is not None and not self.minimum <= self.initial <= self.most:
+                between = f"minimum ({self.minimum}) and maximum ({self.most})"
+                raise ValueError(f"initial ({self.initial}) is not between {between}")
+        return self
 
 
 class SlotSettings(Section):
@@ -154,4 +169,15 @@ class WorkerSettings(Section):
             or self.max_concurrent_local_activities
         ):
             raise ValueError("give tuner or the max_concurrent options, not both")
+        if self.workflows and self.max_cached_workflows != 0:
+            self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        """With a cache there are two queues to poll: with one poll or slot one of them starves."""
+        either = "is at least 2, unless max_cached_workflows is 0"
+        if self.max_concurrent_workflow_tasks == 1:
+            raise ValueError(f"max_concurrent_workflow_tasks {either}")
+        pollers = self.workflow_task_poller_behavior
+        if pollers is not None and pollers.type == "simple_maximum" and pollers.most == 1:
+            raise ValueError(f"workflow_task_poller_behavior's maximum {either}")

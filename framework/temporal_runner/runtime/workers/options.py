@@ -91,8 +91,9 @@ def workflow_runner(settings: WorkerSettings) -> WorkflowRunner:
 
 def _poller_behavior(settings: PollerSettings) -> PollerBehavior:
     if settings.type == "simple_maximum":
-        return PollerBehaviorSimpleMaximum(settings.maximum or 5)
-    return PollerBehaviorAutoscaling(settings.minimum, settings.maximum or 100, settings.initial)
+        return PollerBehaviorSimpleMaximum(settings.most)
+    initial = settings.initial or min(max(5, settings.minimum), settings.most)
+    return PollerBehaviorAutoscaling(settings.minimum, settings.most, initial)
 
 
 def _tuner(settings: TunerSettings) -> WorkerTuner:
