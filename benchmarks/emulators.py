@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3  # type: ignore[import-untyped]
-from azure.storage.queue import LinearRetry, QueueClient
+from azure.storage.queue import QueueClient
 
 from benchmarks.processes import BIN, EVERYWHERE, free_port, process, wait_for_port
 from benchmarks.stub_queue import message_body
@@ -116,9 +116,7 @@ def azurite(*, on: set[int] = EVERYWHERE) -> Iterator[Callable[[str], Queue]]:
         )
 
         def make(name: str) -> Queue:
-            # By itself the SDK tries again after 15 s and more, in which all is over.
-            at_once = LinearRetry(backoff=0, random_jitter_range=0)
-            client = QueueClient.from_connection_string(account, name, retry_policy=at_once)
+            client = QueueClient.from_connection_string(account, name)
             client.create_queue()
 
             def send(numbers: Sequence[int], delay: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import uvloop
 from aiobotocore.session import get_session  # type: ignore[import-untyped]
-from azure.storage.queue.aio import LinearRetry, QueueClient
+from azure.storage.queue.aio import QueueClient
 
 _RECEIVERS = 4
 _PAUSE = 0.1
@@ -44,10 +44,7 @@ async def drain_sqs(url: str) -> None:
 
 async def drain_azure(connection_string: str, queue: str) -> None:
     """Receive 32 and delete them at the same time: there is no call for several."""
-    at_once = LinearRetry(backoff=0, random_jitter_range=0)  # and not after 15 s
-    async with QueueClient.from_connection_string(
-        connection_string, queue, retry_policy=at_once
-    ) as client:
+    async with QueueClient.from_connection_string(connection_string, queue) as client:
 
         async def receiver() -> None:
             while True:
