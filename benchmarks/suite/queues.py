@@ -93,7 +93,9 @@ def of_emulator(
 
     @contextlib.contextmanager
     def prepare(effort: Effort) -> Iterator[Contenders]:
-        amount = 400  # of a thousand and more Azurite takes ten times as long for each
+        # Of a thousand and more Azurite takes ten times as long for each. And once a minute it
+        # looks for what it can forget, for 25 s after 4,800: all rounds are over before that.
+        amount = 300
         with contextlib.ExitStack() as stack:
             address = stack.enter_context(engines.stub(on=MEASURED))
             make = stack.enter_context(emulator(on=OTHERS))
