@@ -88,8 +88,8 @@ MISTAKES = {
     "one slot beside a cache": (
         "workers:\n  w: {task_queue: q, workflows: [m:W], max_concurrent_workflow_tasks: 1}",
         (
-            "2:6 workers.w: max_concurrent_workflow_tasks is at least 2, unless max_cached_workflows"
-            " is 0"
+            "2:6 workers.w: max_concurrent_workflow_tasks is at least 2, unless"
+            " max_cached_workflows is 0"
         ),
     ),
     "one poll beside a cache": (
@@ -115,8 +115,8 @@ MISTAKES = {
             "    activity_task_poller_behavior: {initial: 9, maximum: 3}}"
         ),
         (
-            "3:36 workers.w.activity_task_poller_behavior: initial (9) is not between minimum (1) and"
-            " maximum (3)"
+            "3:36 workers.w.activity_task_poller_behavior: initial (9) is not between minimum (1)"
+            " and maximum (3)"
         ),
     ),
     "missing": (
