@@ -53,8 +53,8 @@ plugins included, for editors that complete and check as you type.
   `extends`, `plugins` and `import_paths`, and every value under `from_file`, `binary` or a key that
   ends in `_path` or `_file`; but not what a route hands to Temporal. The path of a file that the
   runner writes (`inbox.path`, `dead_letters.path`) starts at the working directory. A path may lead
-  anywhere that the process can read: who writes the config is trusted. A secret's file has at most 1 MiB, a
-  config file 10 MiB.
+  anywhere that the process can read: who writes the config is trusted. A secret's file has at most
+  1 MiB, a config file 10 MiB.
 - A worker and a listener must not have the same name: `runner start --only NAME` picks by it.
 """
 
