@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from temporal_runner.plugin import PullSource
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.source import make_source
 from tests.s3.support import CREDENTIALS, REGION, Server, Sqs, context, free_ports, needed
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 
 MakeQueue = Callable[..., Sqs]
 OpenSource = Callable[..., Awaitable[PullSource]]
@@ -30,11 +31,9 @@ def _credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """S3, SQS, SNS, EventBridge and STS, in memory."""
-    binary = needed("moto_server")
-    server = Server(
-        lambda port: [binary, "-H", "127.0.0.1", "-p", str(port)], tmp_path_factory.mktemp("moto")
-    )
+    """S3, SQS, SNS, EventBridge and STS, in memory; it loses no message."""
+    command = [sys.executable, str(ROOT / "tests/s3/emulator.py"), "-H", "127.0.0.1"]
+    server = Server(lambda port: [*command, "-p", str(port)], tmp_path_factory.mktemp("moto"))
     yield server
     server.stop()
 
