@@ -210,7 +210,9 @@ class Reversed(PayloadCodec):
         ]
 
     async def decode(self, payloads: Any) -> list[Payload]:
-        raise NotImplementedError
+        return [
+            Payload(metadata={"encoding": b"json/plain"}, data=one.data[::-1]) for one in payloads
+        ]
 
 
 class Upper(PydanticPayloadConverter):
