@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from temporal_runner.backoff import BUILT_IN, Backoff, Jitter, Timing
 from temporal_runner.errors import TransientError
-from temporal_runner.retry import Connector, RetryOptions
+from temporal_runner.retry.backoff import BUILT_IN, Backoff, Jitter, Timing
+from temporal_runner.retry.connector import Connector, RetryOptions
 
 RUNNERS = 10_000
 OUTAGE = 30.0

@@ -14,10 +14,12 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic_core import PydanticUndefined
 
+from temporal_runner.config.fields import Address, ModuleOrTarget, Target
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.routes import ACTIONS
-from temporal_runner.config.sections import Address, ModuleOrTarget, Target
-from temporal_runner.values import Duration, Secret, Size, format_duration
+from temporal_runner.values.durations import Duration, format_duration
+from temporal_runner.values.secrets import Secret
+from temporal_runner.values.sizes import Size
 
 PAGE = Path(__file__).parent / "reference" / "config.md"
 

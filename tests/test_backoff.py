@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from temporal_runner.backoff import Backoff, BuildWaits, NoOptions, Timing
 from temporal_runner.errors import PluginError
+from temporal_runner.retry.backoff import Backoff, BuildWaits, NoOptions, Timing
 from tests.installed import CACHE, install, skip_or_fail
 from tests.support import ROOT
 

@@ -10,10 +10,10 @@ from textwrap import dedent
 import pytest
 from temporalio.client import Client
 
-from temporal_runner.catalog import Catalog, resolve
 from temporal_runner.config.load import load
 from temporal_runner.errors import PluginError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog, resolve
 from tests.conftest import WriteConfig
 from tests.installed import install_offline, path_with, write_distribution
 from tests.support import RunnerProcess, TemporalServer, run_runner
@@ -393,17 +393,17 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
 def test_a_build_target_is_a_callable_or_its_name() -> None:
     """What is callable is taken as it is; a text is imported, attributes of attributes too."""
     assert resolve(dict) is dict
-    assert resolve("temporal_runner.catalog:Catalog") is Catalog
-    assert resolve("temporal_runner.catalog:Catalog.installed") == Catalog.installed
+    assert resolve("temporal_runner.plugin.catalog:Catalog") is Catalog
+    assert resolve("temporal_runner.plugin.catalog:Catalog.installed") == Catalog.installed
 
 
 @pytest.mark.parametrize(
     ("target", "cause"),
     [
         ("no_such_module:Source", "does not import: ModuleNotFoundError"),
-        ("temporal_runner.catalog:Catalogue", "does not import: AttributeError"),
-        ("temporal_runner.catalog", "does not import: ValueError"),
-        ("temporal_runner.catalog:OWN_EXTRAS", "is not callable"),
+        ("temporal_runner.plugin.catalog:Catalogue", "does not import: AttributeError"),
+        ("temporal_runner.plugin.catalog", "does not import: ValueError"),
+        ("temporal_runner.plugin.catalog:OWN_EXTRAS", "is not callable"),
     ],
 )
 def test_a_wrong_build_target_is_named(target: str, cause: str) -> None:

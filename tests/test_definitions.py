@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from temporal_runner.definitions import (
+from temporal_runner.plan.definitions import (
     DefinitionError,
     activities_of,
     activity_type,

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from temporal_runner.effort import Effort, Weight, effort_of, weigh
-from temporal_runner.events import Event
-from temporal_runner.expressions import Expression, ExpressionError, Scope
+from temporal_runner.events.event import Event
+from temporal_runner.routing.expression_cost import Effort, Weight, effort_of, weigh
+from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
 
 
 @pytest.mark.parametrize(

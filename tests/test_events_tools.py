@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from temporalio.client import Client
 
-from temporal_runner.cloudevents import event_of, read_events
 from temporal_runner.errors import UsageError
-from temporal_runner.events import Event
+from temporal_runner.events.cloudevents import event_of, read_events
+from temporal_runner.events.event import Event
 from tests.conftest import WriteConfig
 from tests.support import BIN, TemporalServer, free_port
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temporal_runner.events import Event
-from temporal_runner.expressions import (
+from temporal_runner.events.event import Event
+from temporal_runner.routing.expressions import (
     Expression,
     ExpressionError,
     ExpressionSyntaxError,
     Scope,
 )
-from temporal_runner.templates import Template
+from temporal_runner.routing.templates import Template
 
 DATA = {
     "n": 3,

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from temporal_runner import hooks, plugin
-from temporal_runner.backoff import Backoff, BackoffKind, Timing
-from temporal_runner.catalog import Catalog
-from temporal_runner.sources import EventSourceKind
+from temporal_runner import plugin
+from temporal_runner.plugin import hookspecs
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.plugin.sources import EventSourceKind
+from temporal_runner.retry.backoff import Backoff, BackoffKind, Timing
 from temporal_runner.testing import EventSourceConformance
 from tests.support import ROOT
 
@@ -23,8 +24,8 @@ REFERENCE = (ROOT / "docs" / "reference" / "plugins.md").read_text(encoding="utf
 HOW_TO = (ROOT / "docs" / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
 SPECS = {
     name: function
-    for name, function in vars(hooks).items()
-    if hasattr(function, f"{hooks.PROJECT}_spec")
+    for name, function in vars(hookspecs).items()
+    if hasattr(function, f"{hookspecs.PROJECT}_spec")
 }
 
 

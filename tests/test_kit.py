@@ -17,9 +17,7 @@ from typing import Any
 import pytest
 from temporalio import activity
 
-from temporal_runner.backoff import BUILT_IN
-from temporal_runner.catalog import Catalog
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from temporal_runner.plugin import (
     Accepted,
     BackoffKind,
@@ -35,7 +33,9 @@ from temporal_runner.plugin import (
     TransientError,
     WaitGenerator,
 )
-from temporal_runner.retry import Connector
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.retry.backoff import BUILT_IN
+from temporal_runner.retry.connector import Connector
 from temporal_runner.testing import (
     BackoffConformance,
     EventSourceConformance,

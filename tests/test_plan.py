@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import UsageError
 from temporal_runner.plan import connection_plans
+from temporal_runner.plugin.catalog import Catalog
 from tests.config.reading import (
     WORKER,
     found,

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from temporal_runner.backoff import Backoff, NoOptions, Timing, exponential
 from temporal_runner.errors import GaveUp, PermanentError, TransientError, UsageError
-from temporal_runner.retry import DEFAULT, Connector, RetryOptions, Verdict, no_wait
+from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, exponential
+from temporal_runner.retry.connector import DEFAULT, Connector, RetryOptions, Verdict, no_wait
 
 DOUBLING = RetryOptions(Backoff("exponential", exponential, Timing(1, 30), NoOptions(), "none"))
 """Delays of 1, 2, 4, 8, 16, 30, 30 … seconds, without limits."""

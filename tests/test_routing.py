@@ -9,8 +9,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from temporal_runner.config.routes import Route as RouteSection
-from temporal_runner.events import Event
-from temporal_runner.routing import Route, derived_id, event_key, route
+from temporal_runner.events.event import Event
+from temporal_runner.events.identity import derived_id, event_key
+from temporal_runner.routing.routes import Route, route
 
 SECTION: TypeAdapter[Any] = TypeAdapter(RouteSection)
 

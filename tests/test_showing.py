@@ -10,14 +10,14 @@ import sys
 import pytest
 
 from temporal_runner.cli.prepare import _JsonLines, _Text
-from temporal_runner.showing import (
+from temporal_runner.values.redaction import (
     printable,
     redacted,
     redacted_within,
     remember,
     remember_environment,
 )
-from temporal_runner.values import Secret
+from temporal_runner.values.secrets import Secret
 
 PEM = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(c * 64 for c in "QRS") + "\n-----END-----\n"
 

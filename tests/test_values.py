@@ -10,16 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from temporal_runner.values import (
+from temporal_runner.values.durations import (
     Duration,
-    Options,
     PositiveDuration,
-    Secret,
-    Size,
     format_duration,
     parse_duration,
-    parse_size,
 )
+from temporal_runner.values.options import Options
+from temporal_runner.values.secrets import Secret
+from temporal_runner.values.sizes import Size, parse_size
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ from itertools import chain, repeat
 
 import pytest
 
-from temporal_runner.backoff import Backoff, NoOptions, Timing, constant
 from temporal_runner.errors import TransientError
-from temporal_runner.retry import REFUSED, Connector, RetryOptions, Verdict
-from temporal_runner.waking import Waking, look_at
+from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, constant
+from temporal_runner.retry.connector import REFUSED, Connector, RetryOptions, Verdict
+from temporal_runner.retry.port_watch import Waking, look_at
 from tests.support import free_port
 
 MINUTE = RetryOptions(Backoff("constant", constant, Timing(60, 60), NoOptions(), "none"))

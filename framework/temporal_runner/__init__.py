@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from temporal_runner.errors import GaveUp, PermanentError, RunnerError, UsageError
-    from temporal_runner.retry import no_wait
+    from temporal_runner.retry.connector import no_wait
     from temporal_runner.runtime.connection.temporal import connect_to_temporal_with_retry
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
 
 _MODULES = {
     "connect_to_temporal_with_retry": "temporal_runner.runtime.connection.temporal",
-    "no_wait": "temporal_runner.retry",
+    "no_wait": "temporal_runner.retry.connector",
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from temporal_runner.backoff import BUILT_IN, Backoff, BackoffKind, Delays, Jitter, Timing
+from temporal_runner.retry.backoff import BUILT_IN, Backoff, BackoffKind, Delays, Jitter, Timing
 
 JITTERS: tuple[Jitter, ...] = ("full", "equal", "none")
 SHORTEST, LONGEST = 1e-6, 8.64e13

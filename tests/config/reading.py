@@ -9,10 +9,10 @@ from textwrap import dedent
 
 import pytest
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import LoadedConfig, load
-from temporal_runner.config.report import ConfigError, Problem
+from temporal_runner.config.problems import ConfigError, Problem
 from temporal_runner.plan import Plan, make_plan
+from temporal_runner.plugin.catalog import Catalog
 
 WORKER = """\
 workers:

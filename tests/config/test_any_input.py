@@ -11,10 +11,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 
 ANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 ENVIRON = {"A": "1", "B": "text", "RAW": "\udcff"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from temporal_runner.config.load import load
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from tests.config.reading import WORKER, found, fresh_imports, read, write_flows  # noqa: F401
 from tests.conftest import WriteConfig
 

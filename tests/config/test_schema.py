@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from temporal_runner.catalog import Catalog
-from temporal_runner.config.positions import compose
-from temporal_runner.config.report import Problem
-from temporal_runner.config.schema import json_schema
+from temporal_runner.config.json_schema import json_schema
+from temporal_runner.config.problems import Problem
+from temporal_runner.config.yaml_tree import compose
+from temporal_runner.plugin.catalog import Catalog
 from tests.support import ROOT, run_runner
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

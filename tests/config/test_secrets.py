@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from tests.config.reading import (
     WORKER,
     fresh_imports,  # noqa: F401

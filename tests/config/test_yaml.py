@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from temporal_runner.config.positions import Node, compose, resolve_scalar
-from temporal_runner.config.report import Problem
+from temporal_runner.config.problems import Problem
+from temporal_runner.config.yaml_tree import Node, compose, resolve_scalar
 
 FILE = Path("/config.yaml")
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan import make_plan
-from temporal_runner.values import parse_duration
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.values.durations import parse_duration
 from tests.deploy.settings import ENVIRONMENT, PARTS
 from tests.support import ROOT
 

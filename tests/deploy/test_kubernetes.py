@@ -11,9 +11,9 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 from tests.deploy.settings import ENVIRONMENT, PARTS
 from tests.support import ROOT
 

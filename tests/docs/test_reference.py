@@ -12,9 +12,9 @@ import pytest
 
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.workers import WorkerSettings
-from temporal_runner.events import Event
-from temporal_runner.expressions import Expression, ExpressionError, Scope
-from temporal_runner.templates import Template
+from temporal_runner.events.event import Event
+from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
+from temporal_runner.routing.templates import Template
 from tests.support import ROOT
 
 CONFIG = (ROOT / "docs/reference/config.md").read_text(encoding="utf-8")

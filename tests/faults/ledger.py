@@ -16,7 +16,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_runner.storage.dead_letters import DeadLetters
+from temporal_runner.runtime.storage.dead_letters import DeadLetters
 from tests.faults.feeder import Feeder
 from tests.faults.scale import SEED
 from tests.faults.sender import Sender

@@ -25,15 +25,15 @@ from urllib.parse import quote
 import jwt
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from temporal_runner.catalog import Catalog
-from temporal_runner.cloudevents import read_events
 from temporal_runner.config.load import load
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from temporal_runner.errors import TransientError, UsageError
-from temporal_runner.events import Event
-from temporal_runner.expressions import Expression, ExpressionError, Scope
+from temporal_runner.events.cloudevents import read_events
+from temporal_runner.events.event import Event
+from temporal_runner.events.identity import derived_id, event_key
 from temporal_runner.plan import make_plan
-from temporal_runner.routing import derived_id, event_key
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
 from temporal_runner_azure.messages import MOST_EVENTS, Undecodable, decode, encode, read_event
 from temporal_runner_s3.messages import MOST_RECORDS, in_sequence, read_message
 from temporal_runner_webhook.config import WebhookOptions

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.model import RunnerConfig
-from temporal_runner.values import Secret
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.values.secrets import Secret
 
 
 def places() -> set[str]:

@@ -16,13 +16,13 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from temporal_runner import connect_to_temporal_with_retry
-from temporal_runner.actions import dispatch
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import EventRejected, TransientError
-from temporal_runner.events import Accepted, Event
+from temporal_runner.events.event import Accepted, Event
 from temporal_runner.plan import make_plan
-from temporal_runner.routing import route
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.routing.routes import route
+from temporal_runner.runtime.dispatch.actions import dispatch
 from tests.conftest import WriteConfig
 from tests.real import flows
 from tests.support import TemporalServer, eventually

@@ -16,9 +16,9 @@ import pytest
 from temporalio.service import TLSConfig
 
 from temporal_runner import GaveUp, PermanentError, connect_to_temporal_with_retry
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan.make import connection_plans
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.connection.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (

@@ -12,8 +12,8 @@ import pytest
 from temporalio.client import Client
 
 from temporal_runner.errors import PermanentError, TransientError
-from temporal_runner.events import Event
-from temporal_runner.storage.inbox import Inbox
+from temporal_runner.events.event import Event
+from temporal_runner.runtime.storage.inbox import Inbox
 from tests.conftest import WriteConfig
 from tests.real.test_listeners import MakeSystem, System, make_system  # noqa: F401
 from tests.support import TemporalServer, eventually, run_runner

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client, WorkflowHistoryEventFilterType
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import GaveUp, PermanentError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.listeners.component import Listener
-from temporal_runner.storage.dead_letters import DeadLetters
+from temporal_runner.runtime.storage.dead_letters import DeadLetters
 from tests.conftest import WriteConfig
 from tests.real.memory import Store, stores
 from tests.support import TemporalServer, eventually

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from temporal_runner.errors import Busy
-from temporal_runner.runtime.listeners import pace as pace_module
-from temporal_runner.runtime.listeners.pace import Pace
+from temporal_runner.runtime.listeners import concurrency_limit as pace_module
+from temporal_runner.runtime.listeners.concurrency_limit import Pace
 
 
 async def begun(pace: Pace, calls: int) -> list[asyncio.Task[int]]:

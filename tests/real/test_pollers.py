@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from temporalio.client import Client
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan import Plan, make_plan
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.supervisor import Supervisor
 from temporal_runner.runtime.workers import component, pollers
 from temporal_runner.runtime.workers.component import Shift, WorkerComponent

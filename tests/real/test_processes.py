@@ -20,10 +20,10 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client, WorkflowHandle
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.errors import TransientError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.workers import processes
 from temporal_runner.runtime.workers.processes import WorkerProcess, processes_of
 from tests.conftest import WriteConfig

@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from temporalio.client import Client
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
-from temporal_runner.config.report import ConfigError
+from temporal_runner.config.problems import ConfigError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 from tests.fuzz.targets import sign
 from tests.real.echoes import echoing_cloud, echoing_grpc
 from tests.real.impostors import Authority, forward_to, serving, web_server

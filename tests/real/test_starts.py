@@ -24,13 +24,14 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_
 from temporalio.converter import DataConverter, PayloadCodec
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from temporal_runner.actions import IdempotentSignals
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
-from temporal_runner.events import Event, Written
+from temporal_runner.events.event import Event, Written
 from temporal_runner.plan import make_plan
-from temporal_runner.routing import Action, route
-from temporal_runner.starts import Starts, starts_of
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.routing.actions import Action
+from temporal_runner.routing.routes import route
+from temporal_runner.runtime.connection.service import RequestIdService
+from temporal_runner.runtime.dispatch.start_requests import Starts, starts_of
 from tests.conftest import WriteConfig
 from tests.support import TemporalServer
 
@@ -40,7 +41,7 @@ BODY = (
 )
 
 
-class Recorded(IdempotentSignals):
+class Recorded(RequestIdService):
     """The workflow service, which also notes every start that goes to the server."""
 
     def __init__(self, client: Client) -> None:

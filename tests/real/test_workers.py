@@ -18,15 +18,15 @@ from temporalio.worker import (
     UnsandboxedWorkflowRunner,
 )
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.plan import Plan, make_plan
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.connection.target import load_profile
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.supervisor import Component, Supervisor
 from temporal_runner.runtime.workers.component import WorkerComponent
-from temporal_runner.runtime.workers.options import worker_arguments
+from temporal_runner.runtime.workers.sdk_arguments import worker_arguments
 from tests.conftest import WriteConfig
 from tests.real import extensions
 from tests.support import TemporalServer, eventually, run_runner

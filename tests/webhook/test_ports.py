@@ -16,8 +16,8 @@ import httpx
 import pytest
 import trustme
 
+from temporal_runner.http import connection
 from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
-from temporal_runner.serving import connection
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
 

@@ -36,13 +36,13 @@ def main() -> None:
 
 
 def _print(error: str) -> None:
-    from temporal_runner.showing import redacted
+    from temporal_runner.values.redaction import redacted
 
     print(redacted(error), file=sys.stderr)
 
 
 def _health(url: str = READY) -> None:
-    from temporal_runner.cli.asking import ask
+    from temporal_runner.cli.health_probe import ask
 
     sys.exit(ask(url))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from temporal_runner.storage.dead_letters import DeadLetter, DeadLetters
+    from temporal_runner.runtime.storage.dead_letters import DeadLetter, DeadLetters
 
 dead_letters = typer.Typer(help="Rejected events that the runner keeps.", no_args_is_help=True)
 
@@ -23,7 +23,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 @dead_letters.command("list")
 def list_them(config: Config, listener: Listener = None, json: Json = False) -> None:
     """Say what there is: number, time, listener, event and reason."""
-    from temporal_runner.showing import printable
+    from temporal_runner.values.redaction import printable
 
     async def work(store: DeadLetters | None) -> None:
         letters = await store.find(listener=listener) if store else []
@@ -60,14 +60,14 @@ def replay(
 ) -> None:
     """Put dead letters through the config's routes into Temporal; what fails stays."""
     from temporal_runner.cli.prepare import read_plan
-    from temporal_runner.showing import printable, redacted
+    from temporal_runner.values.redaction import printable, redacted
 
     wanted = _wanted(ids, everything)
     plan = read_plan(config)
     failed = 0
 
     async def work(store: DeadLetters | None) -> None:
-        from temporal_runner.runtime.listeners.replaying import Replay
+        from temporal_runner.runtime.dispatch.replay import Replay
 
         nonlocal failed
         letters = await _chosen(store, listener, wanted)
@@ -133,7 +133,7 @@ def _with_store(config: Path, work: Callable[[DeadLetters | None], Awaitable[Non
     from temporal_runner.config.load import load
     from temporal_runner.errors import RunnerError, TransientError
     from temporal_runner.runtime import loop
-    from temporal_runner.storage.dead_letters import DeadLetters
+    from temporal_runner.runtime.storage.dead_letters import DeadLetters
 
     settings = load(config).settings.dead_letters
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from temporal_runner.events import Accepted
+    from temporal_runner.events.event import Accepted
     from temporal_runner.plan import ListenerPlan, Plan
-    from temporal_runner.routing import Action, Decision
+    from temporal_runner.routing.actions import Action
+    from temporal_runner.routing.routes import Decision
 
 events = typer.Typer(help="Tools for single events.", no_args_is_help=True)
 
@@ -33,10 +34,10 @@ def send(
 ) -> None:
     """Put a saved event through a listener's routes into Temporal."""
     from temporal_runner.cli.prepare import read_plan
-    from temporal_runner.cloudevents import read_events
-    from temporal_runner.explain import outline, reasons
-    from temporal_runner.routing import route
-    from temporal_runner.showing import printable
+    from temporal_runner.events.cloudevents import read_events
+    from temporal_runner.routing.explain import outline, reasons
+    from temporal_runner.routing.routes import route
+    from temporal_runner.values.redaction import printable
 
     plan = read_plan(config)
     chosen = _listener(plan, listener)
@@ -63,7 +64,7 @@ def send(
 
 
 async def _send(actions: list[Action], plan: Plan) -> None:
-    from temporal_runner.runtime.listeners.sending import Sender
+    from temporal_runner.runtime.dispatch.sender import Sender
 
     sender = Sender(plan)
     for action in actions:
@@ -84,8 +85,8 @@ def _listener(plan: Plan, name: str) -> ListenerPlan:
 
 
 def _say_accepted(action: Action, accepted: Accepted) -> None:
-    from temporal_runner.explain import as_json
-    from temporal_runner.showing import printable
+    from temporal_runner.routing.explain import as_json
+    from temporal_runner.values.redaction import printable
 
     if accepted.duplicate:
         said = "duplicate: Temporal has it already, nothing new was started"

@@ -13,6 +13,6 @@ def health(
     url: Annotated[str, typer.Option(help="The runner's readiness endpoint.")] = READY,
 ) -> None:
     """Ask a running runner whether it is ready."""
-    from temporal_runner.cli.asking import ask
+    from temporal_runner.cli.health_probe import ask
 
     raise typer.Exit(ask(url))

@@ -13,7 +13,7 @@ def plugins(
     """List every event source and backoff strategy, and plugins that do not load."""
     import json
 
-    from temporal_runner.catalog import Catalog
+    from temporal_runner.plugin.catalog import Catalog
 
     catalog = Catalog.installed()
     rows = [

@@ -12,10 +12,10 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import load
 from temporal_runner.plan import Plan, make_plan
-from temporal_runner.showing import printable_lines, redacted, remember_environment
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.values.redaction import printable_lines, redacted, remember_environment
 
 
 def read_plan(config: Path, only: Iterable[str] = ()) -> Plan:

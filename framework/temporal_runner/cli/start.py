@@ -30,7 +30,7 @@ def start(
 
 def announce(supervisor: Supervisor) -> None:
     """Say on stdout what runs, and where to look."""
-    from temporal_runner.showing import redacted
+    from temporal_runner.values.redaction import redacted
 
     rows = [
         (component.noun, component.name, redacted(component.describe()))

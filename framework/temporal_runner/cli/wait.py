@@ -54,8 +54,8 @@ def wait(
     from temporal_runner.config.model import LogSettings
     from temporal_runner.errors import UsageError
     from temporal_runner.runtime import loop
-    from temporal_runner.runtime.connection.waiting import wait_for_temporal
-    from temporal_runner.values import parse_duration
+    from temporal_runner.runtime.connection.wait import wait_for_temporal
+    from temporal_runner.values.durations import parse_duration
 
     try:
         seconds = None if timeout == "none" else parse_duration(timeout).total_seconds()
@@ -84,10 +84,10 @@ def _load_for(command: list[str]) -> None:
     if command[:2] != ["runner", "start"]:
         return
     import temporal_runner.runtime.supervisor  # noqa: F401
-    from temporal_runner.catalog import Catalog
     from temporal_runner.cli.app import app
     from temporal_runner.config.load import load
     from temporal_runner.plan import make_plan
+    from temporal_runner.plugin.catalog import Catalog
 
     start = typer.main.get_group(app).commands["start"]
     given = start.make_context("runner start", command[2:]).params

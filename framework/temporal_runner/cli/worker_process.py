@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import sys
 
-from temporal_runner.catalog import Catalog
 from temporal_runner.cli.prepare import set_up_log
 from temporal_runner.errors import PermanentError
 from temporal_runner.plan import make_plan
+from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime import loop
-from temporal_runner.runtime.workers.assigned import Runner, work
+from temporal_runner.runtime.workers.child import Runner, work
 from temporal_runner.runtime.workers.processes import Report
 
 

@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from temporal_runner.config.sections import Address, SearchAttributeType, Section, Target, Text
-from temporal_runner.values import PositiveDuration, Secret
+from temporal_runner.config.fields import Address, SearchAttributeType, Section, Target, Text
+from temporal_runner.values.durations import PositiveDuration
+from temporal_runner.values.secrets import Secret
 
 
 class TlsSettings(Section):

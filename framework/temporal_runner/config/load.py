@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from temporal_runner.config.check import check
 from temporal_runner.config.model import RunnerConfig
-from temporal_runner.config.positions import Node, compose
-from temporal_runner.config.report import ConfigError, Problem, dotted
+from temporal_runner.config.problems import ConfigError, Problem, dotted
+from temporal_runner.config.validate import check
 from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
-from temporal_runner.values import read_text
+from temporal_runner.config.yaml_tree import Node, compose
+from temporal_runner.values.files import read_text
 
 _PATH_LISTS = ("plugins", "import_paths")
 _PATH_KEYS = ("from_file", "binary")

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from temporal_runner.config.sections import SearchAttributeType, Section, Text
-from temporal_runner.values import Duration, PositiveDuration
+from temporal_runner.config.fields import SearchAttributeType, Section, Text
+from temporal_runner.values.durations import Duration, PositiveDuration
 
 ACTIONS = (
     "start",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from temporal_runner.templates import end_of_expression
+from temporal_runner.config.placeholders import end_of_expression
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLAIN = re.compile(r"[^$}]*")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from temporal_runner.config.sections import ModuleOrTarget, Section, Target, Text
-from temporal_runner.values import Duration, PositiveDuration
+from temporal_runner.config.fields import ModuleOrTarget, Section, Target, Text
+from temporal_runner.values.durations import Duration, PositiveDuration
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from temporal_runner import definitions
-from temporal_runner.catalog import Catalog
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.config.model import RunnerConfig
-from temporal_runner.config.positions import Node
-from temporal_runner.config.report import ConfigError, Spot, in_order
+from temporal_runner.config.problems import ConfigError, Spot, in_order
+from temporal_runner.config.yaml_tree import Node
 from temporal_runner.errors import PluginError, UsageError
-from temporal_runner.plan.queues import check_task_queues
+from temporal_runner.plan import definitions
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan
-from temporal_runner.plan.sections import Sections
+from temporal_runner.plan.resolve import Sections
+from temporal_runner.plan.task_queues import check_task_queues
+from temporal_runner.plugin.catalog import Catalog
 
 
 def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:

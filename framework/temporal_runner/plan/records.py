@@ -23,11 +23,11 @@ from temporal_runner.config.model import (
     ListenerSettings,
     LogSettings,
 )
-from temporal_runner.config.report import Problem
+from temporal_runner.config.problems import Problem
 from temporal_runner.config.workers import WorkerSettings
-from temporal_runner.retry import RetryOptions
-from temporal_runner.routing import Route
-from temporal_runner.sources import BuildSource, EventSourceKind
+from temporal_runner.plugin.sources import BuildSource, EventSourceKind
+from temporal_runner.retry.connector import RetryOptions
+from temporal_runner.routing.routes import Route
 
 DEFAULT_CONNECTION = ""
 """The name of the connection that `temporal:` describes."""

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
+from temporal_runner.http import Application, HttpAnswer, HttpRequest, problem
 from temporal_runner.runtime import metrics
-from temporal_runner.serving import Application, HttpAnswer, HttpRequest, problem
-from temporal_runner.showing import redacted_within
+from temporal_runner.values.redaction import redacted_within
 
 Status = dict[str, Any]
 

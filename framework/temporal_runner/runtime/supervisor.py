@@ -18,18 +18,18 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from temporal_runner.errors import RunnerError
+from temporal_runner.http import HttpServer
 from temporal_runner.plan import DEFAULT_CONNECTION, Plan
-from temporal_runner.retry import Connector, RetryOptions
+from temporal_runner.retry.connector import Connector, RetryOptions
 from temporal_runner.runtime import loop
 from temporal_runner.runtime.connection.devserver import DevServer
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.health import Status, admin_endpoint
 from temporal_runner.runtime.listeners.component import Listener
+from temporal_runner.runtime.storage.dead_letters import DeadLetters
 from temporal_runner.runtime.workers.component import WorkerComponent
 from temporal_runner.runtime.workers.processes import WorkerProcess, processes_of
-from temporal_runner.serving import HttpServer
-from temporal_runner.storage.dead_letters import DeadLetters
-from temporal_runner.values import format_duration
+from temporal_runner.values.durations import format_duration
 
 log = logging.getLogger("temporal_runner")
 

@@ -10,8 +10,15 @@ from typing import Any, get_args
 
 import pytest
 
-from temporal_runner.backoff import Backoff, BackoffKind, Delays, Jitter, Timing, WaitGenerator
-from temporal_runner.catalog import resolve
+from temporal_runner.plugin.catalog import resolve
+from temporal_runner.retry.backoff import (
+    Backoff,
+    BackoffKind,
+    Delays,
+    Jitter,
+    Timing,
+    WaitGenerator,
+)
 
 TIMINGS = {
     "usual": Timing(0.5, 30),

@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
-from temporal_runner.events import Accepted, Delivery, Event
-from temporal_runner.sources import PullSource, SourceContext
+from temporal_runner.events.event import Accepted, Delivery, Event
+from temporal_runner.plugin.sources import PullSource, SourceContext
 
 
 def make_context(listener: str = "test", *, max_in_flight: int = 100) -> SourceContext:

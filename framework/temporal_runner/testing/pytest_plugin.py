@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from temporal_runner.catalog import Catalog
-    from temporal_runner.sources import SourceContext
+    from temporal_runner.plugin.catalog import Catalog
+    from temporal_runner.plugin.sources import SourceContext
     from temporal_runner.testing.fakes import RecordingDeliver
 
 
@@ -36,7 +36,7 @@ def recording_deliver() -> RecordingDeliver:
 @pytest.fixture
 def no_backoff() -> Iterator[None]:
     """Retries follow at once: delays are not waited out in this test."""
-    from temporal_runner.retry import no_wait
+    from temporal_runner.retry.connector import no_wait
 
     with no_wait():
         yield
@@ -45,7 +45,7 @@ def no_backoff() -> Iterator[None]:
 @pytest.fixture
 def plugin_catalog() -> Catalog:
     """What `runner plugins` would list: the installed plugins, this one included."""
-    from temporal_runner.catalog import Catalog
+    from temporal_runner.plugin.catalog import Catalog
 
     return Catalog.installed()
 
@@ -58,9 +58,9 @@ def check_config(tmp_path: Path) -> Callable[[str], None]:
     """
 
     def check(text: str) -> None:
-        from temporal_runner.catalog import Catalog
         from temporal_runner.config.load import load
         from temporal_runner.plan import make_plan
+        from temporal_runner.plugin.catalog import Catalog
 
         path = tmp_path / "config.yaml"
         path.write_text(text, encoding="utf-8")

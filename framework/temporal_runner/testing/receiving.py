@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import Collection
 from types import TracebackType
 
-from temporal_runner.events import Accepted, Delivery
-from temporal_runner.sources import EventSource, PullSource, PushSource
+from temporal_runner.events.event import Accepted, Delivery
+from temporal_runner.plugin.sources import EventSource, PullSource, PushSource
 
 
 class Receiving:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from temporal_runner.events import Event
-from temporal_runner.sources import EventSource, SourceContext
+from temporal_runner.events.event import Event
+from temporal_runner.plugin.sources import EventSource, SourceContext
 from temporal_runner.testing.fakes import make_context
 from temporal_runner.testing.receiving import Receiving
 

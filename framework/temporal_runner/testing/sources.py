@@ -9,8 +9,8 @@ import logging
 import pytest
 
 from temporal_runner.errors import PermanentError
-from temporal_runner.events import Delivery
-from temporal_runner.sources import PullSource, PushSource
+from temporal_runner.events.event import Delivery
+from temporal_runner.plugin.sources import PullSource, PushSource
 from temporal_runner.testing import steps
 from temporal_runner.testing.fakes import make_context
 from temporal_runner.testing.service import SourceUnderTest

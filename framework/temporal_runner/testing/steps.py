@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from temporal_runner.events import Accepted, Delivery, Event
+from temporal_runner.events.event import Accepted, Delivery, Event
 from temporal_runner.testing.fakes import make_context
 from temporal_runner.testing.receiving import Receiving
 from temporal_runner.testing.service import Sent, SourceUnderTest

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from temporal_runner.config.connections import DevServerSettings
 from temporal_runner.errors import PermanentError
-from temporal_runner.retry import RetryOptions
+from temporal_runner.retry.connector import RetryOptions
 
 log = logging.getLogger("temporal_runner.devserver")
 

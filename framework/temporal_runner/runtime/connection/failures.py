@@ -14,7 +14,7 @@ import ssl
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.errors import PermanentError
-from temporal_runner.retry import Verdict
+from temporal_runner.retry.connector import Verdict
 
 
 def classify(error: Exception) -> Verdict:

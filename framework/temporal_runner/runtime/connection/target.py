@@ -30,13 +30,13 @@ from temporalio.runtime import (
 )
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
 
-from temporal_runner.actions import IdempotentSignals
 from temporal_runner.config.connections import TlsSettings
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.retry import Verdict
+from temporal_runner.retry.connector import Verdict
 from temporal_runner.runtime.connection.failures import classify, look_closer
-from temporal_runner.showing import remember
+from temporal_runner.runtime.connection.service import RequestIdService
+from temporal_runner.values.redaction import remember
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
@@ -96,7 +96,7 @@ class Target:
             if found := await look_closer(self.address, error, tls=tls):
                 raise found from error
             raise
-        client.service_client.workflow_service = IdempotentSignals(client.service_client)
+        client.service_client.workflow_service = RequestIdService(client.service_client)
         await check_usable(client)
         return client
 

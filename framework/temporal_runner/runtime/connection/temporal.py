@@ -16,11 +16,12 @@ from typing import Any
 
 from temporalio.client import Client
 
-from temporal_runner.backoff import Backoff, Jitter, NoOptions, Timing, WaitGenerator
-from temporal_runner.catalog import Catalog
 from temporal_runner.errors import TransientError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.retry import Connector, RetryOptions
+from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.retry.backoff import Backoff, Jitter, NoOptions, Timing, WaitGenerator
+from temporal_runner.retry.connector import Connector, RetryOptions
+from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.target import (
     Target,
     check_usable,
@@ -28,7 +29,6 @@ from temporal_runner.runtime.connection.target import (
     make_target,
     profile_arguments,
 )
-from temporal_runner.waking import look_at
 
 log = logging.getLogger("temporal_runner.temporal")
 

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from temporal_runner.plan import ListenerPlan
+from temporal_runner.plugin.sources import EventSource, SourceContext
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.listeners.outlets import InboxOutlet, TemporalOutlet
 from temporal_runner.runtime.listeners.receiving import Receiver
 from temporal_runner.runtime.listeners.settling import Settler
-from temporal_runner.sources import EventSource, SourceContext
-from temporal_runner.storage.dead_letters import DeadLetters
-from temporal_runner.storage.inbox import Inbox, InboxSource
+from temporal_runner.runtime.storage.dead_letters import DeadLetters
+from temporal_runner.runtime.storage.inbox import Inbox, InboxSource
 
 
 class _ListenerLog(logging.LoggerAdapter[logging.Logger]):

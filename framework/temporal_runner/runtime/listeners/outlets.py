@@ -6,15 +6,16 @@ import logging
 from collections.abc import Mapping
 from typing import Protocol
 
-from temporal_runner.actions import dispatch
 from temporal_runner.errors import Busy, EventRejected, TransientError
-from temporal_runner.events import Accepted, Delivery
+from temporal_runner.events.event import Accepted, Delivery
+from temporal_runner.events.identity import event_key
 from temporal_runner.plan import ListenerPlan
-from temporal_runner.routing import Action, event_key
+from temporal_runner.routing.actions import Action
 from temporal_runner.runtime.connection.temporal import TemporalConnection
-from temporal_runner.runtime.listeners.circuit import Circuit
-from temporal_runner.runtime.listeners.pace import Pace
-from temporal_runner.storage.inbox import Inbox
+from temporal_runner.runtime.dispatch.actions import dispatch
+from temporal_runner.runtime.listeners.circuit_breaker import Circuit
+from temporal_runner.runtime.listeners.concurrency_limit import Pace
+from temporal_runner.runtime.storage.inbox import Inbox
 
 _RETRY_AFTER = 5.0
 """Seconds after which a sender is asked to come again while Temporal is away."""

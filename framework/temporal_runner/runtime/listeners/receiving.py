@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Callable
 
 from temporal_runner.errors import TransientError
-from temporal_runner.events import Delivery
-from temporal_runner.retry import Connector, RetryOptions
+from temporal_runner.events.event import Delivery
+from temporal_runner.plugin.sources import EventSource, PullSource, PushSource
+from temporal_runner.retry.connector import Connector, RetryOptions
 from temporal_runner.runtime.listeners.settling import Settlement, Settler
-from temporal_runner.sources import EventSource, PullSource, PushSource
 
 _SETTLE_TIMEOUT = 5.0
 """Seconds that settling a delivery may take while the runner stops."""

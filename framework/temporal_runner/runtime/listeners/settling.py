@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from temporal_runner.errors import Busy, EventRejected, TransientError
-from temporal_runner.events import Accepted, Delivery
+from temporal_runner.events.event import Accepted, Delivery
+from temporal_runner.events.identity import event_key
 from temporal_runner.plan import ListenerPlan
-from temporal_runner.retry import Connector
-from temporal_runner.routing import Action, event_key, route
+from temporal_runner.retry.connector import Connector
+from temporal_runner.routing.actions import Action
+from temporal_runner.routing.routes import route
 from temporal_runner.runtime.listeners.outlets import Outlet
-from temporal_runner.showing import redacted
-from temporal_runner.storage.dead_letters import DeadLetters
+from temporal_runner.runtime.storage.dead_letters import DeadLetters
+from temporal_runner.values.redaction import redacted
 
 _RETRY_AFTER = 5.0
 """Seconds after which an event is asked for again where nobody knows better."""

@@ -24,9 +24,9 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import WorkerPlan
 from temporal_runner.runtime.connection.temporal import TemporalConnection
-from temporal_runner.runtime.workers.options import worker_arguments
 from temporal_runner.runtime.workers.pollers import PollerSight
-from temporal_runner.values import format_duration
+from temporal_runner.runtime.workers.sdk_arguments import worker_arguments
+from temporal_runner.values.durations import format_duration
 
 log = logging.getLogger("temporal_runner.workers")
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import WorkerPlan
-from temporal_runner.values import format_duration
+from temporal_runner.values.durations import format_duration
 
 REPORT_EVERY = 1.0
 """Seconds between two reports of a process at the most."""

@@ -1,0 +1,1 @@
+"""Events as CloudEvents describe them: read, told apart, and never looser than JSON is."""

@@ -1,0 +1,1 @@
+"""Retries: the shared connector, its backoff strategies, and what cuts a wait short."""

@@ -1,0 +1,103 @@
+"""`${{ … }}` in the values of a config: texts with expressions in them, at any depth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from temporal_runner.config.placeholders import end_of_expression
+from temporal_runner.routing.expressions import (
+    Expression,
+    ExpressionError,
+    ExpressionSyntaxError,
+    Scope,
+)
+
+Render = Callable[[Scope], Any]
+
+
+class Template:
+    """A value of the config with `${{ … }}` in its texts, at any depth.
+
+    A text that is one expression takes the expression's value with its type; in a longer text each
+    value is put in as text (and must be a text, a number or true or false).
+    """
+
+    def __init__(self, written: Any) -> None:
+        """Compile.
+
+        Raises:
+            ExpressionSyntaxError: One of the expressions is wrong.
+        """
+        self.expressions = _placeholders(written)
+        self._render = _renderer(written)
+
+    def render(self, scope: Scope) -> Any:
+        """The value for one event; not to be changed, it may be the next one's too.
+
+        Raises:
+            ExpressionError: An expression cannot be evaluated.
+        """
+        return self._render(scope)
+
+
+def _placeholders(written: Any) -> bool:
+    if isinstance(written, str):
+        return "${{" in written
+    if isinstance(written, dict):
+        return any(_placeholders(entry) for entry in written.values())
+    return isinstance(written, list | tuple) and any(_placeholders(item) for item in written)
+
+
+def _renderer(written: Any) -> Render:
+    if not _placeholders(written):
+        constant = list(written) if isinstance(written, tuple) else written
+        return lambda scope: constant
+    if isinstance(written, str):
+        return _text_renderer(written)
+    if isinstance(written, dict):
+        entries = {key: _renderer_at(key, entry) for key, entry in written.items()}
+        return lambda scope: {key: render(scope) for key, render in entries.items()}
+    items = [_renderer_at(index, item) for index, item in enumerate(written)]
+    return lambda scope: [render(scope) for render in items]
+
+
+def _renderer_at(step: int | str, written: Any) -> Render:
+    try:
+        return _renderer(written)
+    except ExpressionSyntaxError as error:
+        error.loc = (step, *error.loc)
+        raise
+
+
+def _text_renderer(written: str) -> Render:
+    pieces = _split(written)
+    texts = "".join(piece for piece in pieces if isinstance(piece, str))
+    expressions = [piece for piece in pieces if isinstance(piece, Expression)]
+    if len(expressions) == 1 and not texts.strip():
+        return expressions[0].evaluate
+    return lambda scope: "".join(
+        [piece if isinstance(piece, str) else _as_text(piece, scope) for piece in pieces]
+    )
+
+
+def _split(written: str) -> list[str | Expression]:
+    """A text as the texts and the expressions that it is made of."""
+    pieces: list[str | Expression] = []
+    at = 0
+    while (start := written.find("${{", at)) >= 0:
+        end = end_of_expression(written, start + 3)
+        if end is None:
+            raise ExpressionSyntaxError("${{ without its closing }}")
+        pieces += [written[at:start], Expression(written[start + 3 : end])]
+        at = end + 2
+    return [*pieces, written[at:]]
+
+
+def _as_text(expression: Expression, scope: Scope) -> str:
+    value = expression.evaluate(scope)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise ExpressionError(f"{expression.source}: {type(value).__name__} does not fit into a text")

@@ -1,0 +1,1 @@
+"""One action against Temporal, done once."""

@@ -1,0 +1,226 @@
+"""Carries an action out against Temporal, so that the same event done twice is done once.
+
+    receive() -> Delivery -> route(event) -> Action -> dispatch() -> ack | nack | reject
+
+What makes each action idempotent: a start and a standalone activity have the Workflow (Activity)
+ID, an update has its update ID, and a signal its request ID, within one run of its workflow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
+
+from temporalio.client import (
+    Client,
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+    WorkflowUpdateStage,
+)
+from temporalio.common import (
+    ActivityIDReusePolicy,
+    WorkflowIDConflictPolicy,
+)
+from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from temporal_runner.config.routes import (
+    SignalDuplicate,
+    StartActivityRoute,
+)
+from temporal_runner.errors import EventRejected, TransientError
+from temporal_runner.events.event import Accepted
+from temporal_runner.events.identity import event_key
+from temporal_runner.routing.actions import Action
+from temporal_runner.runtime.connection.service import request_id
+from temporal_runner.runtime.dispatch.sdk_arguments import (
+    priority_of,
+    retry_policy,
+    workflow_arguments,
+)
+from temporal_runner.runtime.dispatch.start_requests import starts_of
+
+_EVENT_FAULTS = {
+    RPCStatusCode.INVALID_ARGUMENT,
+    RPCStatusCode.NOT_FOUND,
+    RPCStatusCode.UNIMPLEMENTED,
+    RPCStatusCode.OUT_OF_RANGE,
+}
+"""Answers that this event would get again, while other events may do well."""
+
+
+async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    """Carry an action out.
+
+    Args:
+        action: What to do.
+        client: The connection that it belongs to.
+        rpc_timeout: How long a call may take.
+
+    Returns:
+        What Temporal durably accepted.
+
+    Raises:
+        EventRejected: Temporal refuses this event, and would again.
+        TransientError: Temporal did not answer, or refuses everything just now.
+    """
+    try:
+        return await _ACTIONS[action.kind](action, client, rpc_timeout)
+    except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
+        return await _already_started(action, client, rpc_timeout, error.run_id)
+    except WorkflowUpdateFailedError as error:
+        raise EventRejected(f"{_label(action)} was refused: {error.cause or error}") from error
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise TransientError(f"{_label(action)}: no worker accepted the update in time") from error
+    except RPCError as error:
+        text = f"{_label(action)}: {error.status.name}: {error.message}"
+        if is_fault_of_event(error):
+            raise EventRejected(text) from error
+        raise TransientError(text) from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise EventRejected(f"{_label(action)}: {error}") from error
+
+
+def is_fault_of_event(error: RPCError) -> bool:
+    """Whether an answer is about this one event, and not about the namespace or the server."""
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return "namespace" not in error.message.lower()
+    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
+        return "larger than max" in error.message
+    return error.status in _EVENT_FAULTS
+
+
+def _label(action: Action) -> str:
+    return f"{action.kind} {action.name} ({action.id})"
+
+
+# One function an action. -------------------------------------------------------------------------
+
+
+async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    return _accepted(action, await starts_of(client).start(action, rpc_timeout))
+
+
+async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    handle = client.get_workflow_handle(action.id)
+    with request_id(event_key(action.event)):
+        await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
+    return _accepted(action, None)
+
+
+async def _signal_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    with request_id(event_key(action.event)):
+        handle = await client.start_workflow(
+            **workflow_arguments(action),
+            start_signal=action.name,
+            start_signal_args=action.args,
+            rpc_timeout=rpc_timeout,
+        )
+    return _accepted(action, handle.first_execution_run_id)
+
+
+async def _update(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    handle = await client.get_workflow_handle(action.id).start_update(
+        action.name,
+        args=action.args,
+        id=event_key(action.event),
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        rpc_timeout=rpc_timeout,
+    )
+    await _raise_if_refused(handle)
+    return await _with_result(action, handle)
+
+
+async def _update_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
+        **workflow_arguments(action), id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING
+    )
+    handle = await client.start_update_with_start_workflow(
+        action.name,
+        args=action.args,
+        id=event_key(action.event),
+        start_workflow_operation=start,
+        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+        rpc_timeout=rpc_timeout,
+    )
+    await _raise_if_refused(handle)
+    return await _with_result(action, handle)
+
+
+async def _start_activity(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    settings = cast(StartActivityRoute, action.settings)
+    handle = await client.start_activity(
+        action.name,
+        args=action.args,
+        id=action.id,
+        task_queue=settings.task_queue,
+        schedule_to_close_timeout=settings.schedule_to_close_timeout,
+        schedule_to_start_timeout=settings.schedule_to_start_timeout,
+        start_to_close_timeout=settings.start_to_close_timeout,
+        heartbeat_timeout=settings.heartbeat_timeout,
+        start_delay=settings.start_delay,
+        id_reuse_policy=ActivityIDReusePolicy.REJECT_DUPLICATE,
+        retry_policy=retry_policy(settings.retry_policy),
+        priority=priority_of(settings.priority, action.fairness_key),
+        rpc_timeout=rpc_timeout,
+    )
+    return _accepted(action, handle.run_id)
+
+
+_ACTIONS: Mapping[str, Callable[[Action, Client, timedelta], Awaitable[Accepted]]] = {
+    "start": _start,
+    "signal": _signal,
+    "signal_with_start": _signal_with_start,
+    "update": _update,
+    "update_with_start": _update_with_start,
+    "start_activity": _start_activity,
+}
+
+
+async def _already_started(
+    action: Action, client: Client, rpc_timeout: timedelta, run_id: str | None
+) -> Accepted:
+    """A workflow or activity of that ID is there: what the route says of duplicates."""
+    duplicate = getattr(action.settings, "on_duplicate", "ignore")
+    if duplicate == "fail":
+        raise EventRejected(f"{_label(action)}: there is one of that ID already")
+    if isinstance(duplicate, SignalDuplicate):
+        handle = client.get_workflow_handle(action.id)
+        try:
+            with request_id(event_key(action.event)):
+                await handle.signal(
+                    duplicate.signal, args=action.duplicate_args, rpc_timeout=rpc_timeout
+                )
+        except RPCError as error:
+            text = f"signal {duplicate.signal} ({action.id}): {error.message}"
+            raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error
+    return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id, duplicate=True)
+
+
+async def _raise_if_refused(handle: WorkflowUpdateHandle[Any]) -> None:
+    """Raise what the workflow's validator said. The outcome came with the answer: no call more."""
+    outcome = handle._known_outcome
+    if outcome is not None and outcome.HasField("failure"):
+        await handle.result()
+
+
+async def _with_result(action: Action, handle: WorkflowUpdateHandle[Any]) -> Accepted:
+    """What was accepted, with its result where the route waits for it and it comes in time."""
+    accepted = _accepted(action, handle.workflow_run_id)
+    wait: timedelta | None = getattr(action.settings, "wait_for_result", None)
+    if wait is None:
+        return accepted
+    try:
+        async with asyncio.timeout(wait.total_seconds()):
+            return replace(accepted, completed=True, result=await handle.result())
+    except (TimeoutError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        return accepted  # it is durably in Temporal all the same
+
+
+def _accepted(action: Action, run_id: str | None) -> Accepted:
+    return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id)

@@ -1,0 +1,128 @@
+"""From a route's settings to the arguments of the SDK's calls: pure, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+from temporalio.common import (
+    Priority,
+    RetryPolicy,
+    SearchAttributeKey,
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDReusePolicy,
+)
+
+from temporal_runner.config.routes import PrioritySettings, RetryPolicySettings
+from temporal_runner.events.event import Event
+from temporal_runner.routing.actions import Action, StartedBy
+
+
+def workflow_arguments(action: Action) -> dict[str, Any]:
+    """For `Client.start_workflow` and `WithStartWorkflowOperation`."""
+    start = cast(StartedBy, action.start)
+    settings = start.settings
+    reuse = getattr(settings, "id_reuse_policy", "allow_duplicate")
+    return {
+        "workflow": start.workflow,
+        "args": start.args,
+        "id": action.id,
+        "task_queue": start.task_queue,
+        "execution_timeout": settings.execution_timeout,
+        "run_timeout": settings.run_timeout,
+        "task_timeout": settings.task_timeout,
+        "start_delay": settings.start_delay,
+        "retry_policy": retry_policy(settings.retry_policy),
+        "priority": priority_of(settings.priority, action.fairness_key),
+        "memo": {**start.memo, "event": trace_of(action.event, action.listener)},
+        "search_attributes": _search_attributes(start.search_attributes),
+        "static_summary": settings.static_summary,
+        "static_details": settings.static_details,
+        "id_reuse_policy": WorkflowIDReusePolicy[reuse.upper()],
+    }
+
+
+def trace_of(event: Event, listener: str) -> dict[str, Any]:
+    """Where a workflow came from: the memo's entry `event`.
+
+    No data and no extensions: they may hold what is not for everybody who lists workflows.
+    """
+    attributes = {
+        "id": event.id,
+        "source": event.source,
+        "type": event.type,
+        "subject": event.subject,
+        "time": event.time and event.time.isoformat(),
+        "listener": listener,
+        "traceparent": event.extensions.get("traceparent"),
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def retry_policy(settings: RetryPolicySettings | None) -> RetryPolicy | None:
+    """The SDK's form of a retry policy; None leaves it to the server."""
+    if settings is None:
+        return None
+    return RetryPolicy(**settings.model_dump(exclude_unset=True))
+
+
+def priority_of(settings: PrioritySettings | None, fairness_key: str | None) -> Priority:
+    """The SDK's form of a priority, with its fairness key resolved."""
+    if settings is None:
+        return Priority.default
+    return Priority(
+        priority_key=settings.priority_key,
+        fairness_key=fairness_key,
+        fairness_weight=settings.fairness_weight,
+    )
+
+
+_SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] = {
+    "Text": SearchAttributeKey.for_text,
+    "Keyword": SearchAttributeKey.for_keyword,
+    "Int": SearchAttributeKey.for_int,
+    "Double": SearchAttributeKey.for_float,
+    "Bool": SearchAttributeKey.for_bool,
+    "Datetime": SearchAttributeKey.for_datetime,
+    "KeywordList": SearchAttributeKey.for_keyword_list,
+}
+
+
+def _search_attributes(
+    written: Mapping[str, tuple[str | None, Any]],
+) -> TypedSearchAttributes | None:
+    if not written:
+        return None
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
+            for name, (kind, value) in ((name, _dated(pair)) for name, pair in written.items())
+            if value is not None
+        ]
+    )
+
+
+def _dated(pair: tuple[str | None, Any]) -> tuple[str | None, Any]:
+    kind, value = pair
+    if kind == "Datetime" and isinstance(value, str):
+        return kind, datetime.fromisoformat(value)
+    return pair
+
+
+def _kind_of(name: str, value: Any) -> str:
+    match value:
+        case bool():
+            return "Bool"
+        case int():
+            return "Int"
+        case float():
+            return "Double"
+        case datetime():
+            return "Datetime"
+        case str():
+            return "Keyword"
+        case [*items] if all(isinstance(item, str) for item in items):
+            return "KeywordList"
+    raise ValueError(f"the search attribute {name} cannot hold a {type(value).__name__}")

@@ -1,0 +1,1 @@
+"""What options are written in: durations, sizes, secrets; and what of them may be shown."""
