@@ -742,7 +742,7 @@ async def test_fixtures_come_by_the_pytest_plugin(
     assert slept == [0]
     with pytest.raises(ConfigError, match="there is nothing to run"):
         check_config("log: {level: info}")
-    check_config("workers: {w: {task_queue: q, activities: [tests.test_kit:noted]}}")
+    check_config("workers: {w: {task_queue: q, activities: [tests.kit.test_kit:noted]}}")
 
 
 @activity.defn

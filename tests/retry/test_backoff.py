@@ -31,11 +31,11 @@ def test_the_contract_holds_on_the_older_library() -> None:
             sys.executable,
             "-m",
             "pytest",
-            "tests/backoff_contract",
+            "tests/retry",
             "-q",
             "-n0",
             "--confcutdir",
-            "tests/backoff_contract",
+            "tests/retry",
         ],
         cwd=ROOT,
         env={

@@ -1,6 +1,6 @@
 """The built-in strategies' contract. It runs against python-backoff and against backoff 2.2.1.
 
-`tests/test_backoff.py` starts it a second time with the old library first on the path.
+`tests/retry/test_backoff.py` starts it a second time with the old library first on the path.
 """
 
 from __future__ import annotations

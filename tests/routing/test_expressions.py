@@ -267,7 +267,7 @@ def test_what_an_expression_does_not_name_makes_no_difference(source: str, data:
 def test_cel_is_loaded_only_by_what_needs_it() -> None:
     """A config with plain paths alone does not pay for importing the CEL library."""
     code = (
-        "import sys; from temporal_runner.templates import Template;"
+        "import sys; from temporal_runner.routing.templates import Template;"
         "Template({'a': '${{ event.data.x }}-${{ event.id }}'}); assert 'cel' not in sys.modules;"
         "Template('${{ event.id + event.id }}'); assert 'cel' in sys.modules"
     )
