@@ -110,7 +110,8 @@ def test_printable() -> None:
 def test_an_error_of_a_command_is_redacted() -> None:
     """The last way out: what `runner` prints before it ends."""
     script = (
-        "import sys; from temporal_runner.values.redaction import remember; remember('planted-hunter2');"
+        "import sys; from temporal_runner.values.redaction import remember\n"
+        "remember('planted-hunter2')\n"
         "import temporal_runner.cli as cli; from temporal_runner.errors import RunnerError\n"
         "def fail(url=''): raise RunnerError('denied: planted-hunter2')\n"
         "cli._health = fail; sys.argv = ['runner', 'health']; cli.main()"
