@@ -199,7 +199,7 @@ async def _attempt(options: Options, seconds: float) -> Failure | None:
             next_step="something accepts connections there and stays silent",
         )
     except (RuntimeError, ValueError, RPCError) as error:
-        return classify(error)
+        return diagnose(error)
     return None
 
 
@@ -212,7 +212,7 @@ async def _is_serving(client: Client) -> bool:
         raise
 
 
-def classify(error: Exception) -> Failure:
+def diagnose(error: Exception) -> Failure:
     """What a failed attempt means; the texts are those of temporalio 1.35."""
     text = " ".join(str(error).split())
     if isinstance(error, ValueError):

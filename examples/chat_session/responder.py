@@ -146,8 +146,8 @@ def _told(passage: Passage) -> str:
     return f"[{passage.name}]\n{passage.text}"
 
 
-def _seconds(written: str | None) -> float | None:
+def _seconds(header: str | None) -> float | None:
     try:
-        return max(0.0, float(written)) if written else None
+        return max(0.0, float(header)) if header else None
     except ValueError:
         return None

@@ -738,7 +738,7 @@ async def test_fixtures_come_by_the_pytest_plugin(
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    await Connector("it", sleep=sleep).failed(OSError("down"))
+    await Connector("it", sleep=sleep).back_off_after(OSError("down"))
     assert slept == [0]
     with pytest.raises(ConfigError, match="there is nothing to run"):
         check_config("log: {level: info}")

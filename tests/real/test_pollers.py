@@ -17,7 +17,7 @@ from temporal_runner.plan import Plan, make_plan
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.runtime.supervisor import Supervisor
 from temporal_runner.runtime.workers import component, pollers
-from temporal_runner.runtime.workers.component import Shift, WorkerComponent
+from temporal_runner.runtime.workers.component import RunningWorker, WorkerComponent
 from tests.conftest import WriteConfig
 from tests.support import TemporalServer, eventually
 
@@ -82,21 +82,21 @@ async def outage(server: TemporalServer, worker: WorkerComponent) -> None:
 
 
 @pytest.fixture
-def shifts(monkeypatch: pytest.MonkeyPatch) -> list[Shift]:
+def built(monkeypatch: pytest.MonkeyPatch) -> list[RunningWorker]:
     """Every SDK worker that is built, in its order."""
-    built: list[Shift] = []
+    built: list[RunningWorker] = []
 
-    class Noted(Shift):
+    class Noted(RunningWorker):
         def __init__(self, *arguments: object) -> None:
             super().__init__(*arguments)  # type: ignore[arg-type]
             built.append(self)
 
-    monkeypatch.setattr(component, "Shift", Noted)
+    monkeypatch.setattr(component, "RunningWorker", Noted)
     return built
 
 
 async def test_after_an_outage_a_new_worker_polls_with_the_connections_new_client(
-    own_temporal_server: TemporalServer, plan_of: MakePlan, shifts: list[Shift]
+    own_temporal_server: TemporalServer, plan_of: MakePlan, built: list[RunningWorker]
 ) -> None:
     """The SDK's own polls would wait for up to 10 s; the old worker ends by itself."""
     own_temporal_server.start()
@@ -110,7 +110,7 @@ async def test_after_an_outage_a_new_worker_polls_with_the_connections_new_clien
     async with connected(plan) as worker, working(worker):
         await is_ready(worker)
         await outage(own_temporal_server, worker)
-        before, now = shifts
+        before, now = built
         assert now.client is worker.connection.client
         assert now.client is not before.client
         await eventually(lambda: asyncio.sleep(0, before.running.done()), what="the old to end")
@@ -119,7 +119,10 @@ async def test_after_an_outage_a_new_worker_polls_with_the_connections_new_clien
 
 
 async def test_an_activity_in_hand_is_not_cancelled_for_an_outage(
-    own_temporal_server: TemporalServer, plan_of: MakePlan, shifts: list[Shift], tmp_path: Path
+    own_temporal_server: TemporalServer,
+    plan_of: MakePlan,
+    built: list[RunningWorker],
+    tmp_path: Path,
 ) -> None:
     """A worker with work in hand keeps its place until the work is done; then it is replaced."""
     own_temporal_server.start()
@@ -135,11 +138,11 @@ async def test_an_activity_in_hand_is_not_cancelled_for_an_outage(
         await is_ready(worker)
         client = await Client.connect(own_temporal_server.address)
         held = await client.start_workflow("Held", str(done), id=queue, task_queue=queue)
-        await eventually(lambda: asyncio.sleep(0, shifts[0].activities == 1))
+        await eventually(lambda: asyncio.sleep(0, built[0].activities == 1))
         await outage(own_temporal_server, worker)
-        assert len(shifts) == 1
+        assert len(built) == 1
         done.touch()
-        await eventually(lambda: asyncio.sleep(0, len(shifts) == 2), what="the worker's successor")
+        await eventually(lambda: asyncio.sleep(0, len(built) == 2), what="the worker's successor")
         assert await held.result() == "finished"
 
 
@@ -200,7 +203,7 @@ async def unseen(sight: pollers.PollerSight, client: Client) -> bool:
 
 
 async def test_an_earlier_workers_poller_is_not_taken_for_its_own(
-    temporal_server: TemporalServer, plan_of: MakePlan, shifts: list[Shift]
+    temporal_server: TemporalServer, plan_of: MakePlan, built: list[RunningWorker]
 ) -> None:
     """Another worker of the same identity polled a moment ago; this one does not poll."""
     queue = f"same-{uuid4().hex[:8]}"
@@ -212,4 +215,4 @@ async def test_an_earlier_workers_poller_is_not_taken_for_its_own(
         await eventually(lambda: asyncio.sleep(0, worker.error != "not started yet"))
         for _ in range(5):
             assert worker.error == "the server does not see its poller yet"
-            await worker._look(shifts[-1])
+            await worker._look(built[-1])

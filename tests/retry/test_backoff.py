@@ -35,7 +35,7 @@ def test_the_contract_holds_on_the_older_library() -> None:
             "-q",
             "-n0",
             "--confcutdir",
-            "tests/retry/test_backoff_contract.py",
+            "tests/retry",
         ],
         cwd=ROOT,
         env={

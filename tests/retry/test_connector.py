@@ -12,7 +12,7 @@ import pytest
 
 from temporal_runner.errors import GaveUp, PermanentError, TransientError, UsageError
 from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, exponential
-from temporal_runner.retry.connector import DEFAULT, Connector, RetryOptions, Verdict, no_wait
+from temporal_runner.retry.connector import DEFAULT, Connector, Diagnosis, RetryOptions, no_wait
 
 DOUBLING = RetryOptions(Backoff("exponential", exponential, Timing(1, 30), NoOptions(), "none"))
 """Delays of 1, 2, 4, 8, 16, 30, 30 … seconds, without limits."""
@@ -274,21 +274,21 @@ async def test_a_usage_error_is_permanent(connector: MakeConnector) -> None:
     assert len(attempt.calls) == 1
 
 
-def by_text(error: Exception) -> Verdict:
+def by_text(error: Exception) -> Diagnosis:
     """A classifier as a caller may give one."""
     match str(error).split(maxsplit=1)[0]:
         case "cert":
-            return Verdict("BadCert", "the certificate is wrong", True, "look at `tls`")
+            return Diagnosis("BadCert", "the certificate is wrong", True, "look at `tls`")
         case "denied":
-            return Verdict("Denied", next_step="ask for the right", tries=3)
-    return Verdict("Odd", "an odd thing")
+            return Diagnosis("Denied", next_step="ask for the right", tries=3)
+    return Diagnosis("Odd", "an odd thing")
 
 
 async def test_the_classifier_decides(connector: MakeConnector) -> None:
     """A failure that the caller's classifier calls permanent ends it, with summary and step."""
     cause = OSError("cert broken")
     with pytest.raises(PermanentError) as raised:
-        await connector(classify=by_text).call(Attempt(cause))
+        await connector(diagnose=by_text).call(Attempt(cause))
     assert str(raised.value) == ("the queue: the certificate is wrong\n  next step: look at `tls`")
     assert raised.value.next_step == "look at `tls`"
     assert raised.value.__cause__ is cause
@@ -299,7 +299,7 @@ async def test_probably_permanent_is_tried_a_few_times(connector: MakeConnector)
     denied, odd = OSError("denied"), OSError("odd")
     attempt = Attempt(denied, denied, odd, denied, denied, denied, None)
     with pytest.raises(PermanentError, match="ask for the right"):
-        await connector(classify=by_text).call(attempt)
+        await connector(diagnose=by_text).call(attempt)
     assert len(attempt.calls) == 6
 
 
@@ -307,7 +307,7 @@ async def test_giving_up_tells_the_next_step(connector: MakeConnector) -> None:
     """Also a failure that was waited out for too long says what to do, where that is known."""
     options = replace(DOUBLING, max_attempts=1)
     with pytest.raises(GaveUp, match="the last error: denied\n  next step: ask for the right"):
-        await connector(options, classify=by_text).call(Attempt(OSError("denied")))
+        await connector(options, diagnose=by_text).call(Attempt(OSError("denied")))
 
 
 # Health. -----------------------------------------------------------------------------------------
@@ -328,40 +328,40 @@ async def test_connected_is_not_yet_healthy(clock: Clock, connector: MakeConnect
     retrying = connector()
     for _ in range(3):
         await retrying.call(Attempt(None), proves_health=False)
-        await retrying.failed(OSError("fell over"))
+        await retrying.back_off_after(OSError("fell over"))
     assert clock.slept == [1, 2, 4]
     assert retrying.attempts == 3
-    retrying.healthy()
-    await retrying.failed(OSError("fell over"))
+    retrying.reset()
+    await retrying.back_off_after(OSError("fell over"))
     assert clock.slept == [1, 2, 4, 1]
 
 
 async def test_health_forgets_failures_in_a_row(connector: MakeConnector) -> None:
     """`tries` counts since the thing was last healthy."""
-    retrying = connector(classify=by_text)
+    retrying = connector(diagnose=by_text)
     for _ in range(5):
-        await retrying.failed(OSError("denied"))
-        await retrying.failed(OSError("denied"))
-        retrying.healthy()
+        await retrying.back_off_after(OSError("denied"))
+        await retrying.back_off_after(OSError("denied"))
+        retrying.reset()
 
 
 async def test_failed_alone_counts_and_limits(clock: Clock, connector: MakeConnector) -> None:
     """`failed` serves a caller with a loop of its own: it waits, and raises at the limit."""
     retrying = connector(replace(DOUBLING, max_attempts=2))
-    await retrying.failed(OSError("one"))
+    await retrying.back_off_after(OSError("one"))
     assert (retrying.attempts, retrying.last_error, clock.slept) == (1, "one", [1])
     with pytest.raises(GaveUp, match="the last error: two"):
-        await retrying.failed(OSError("two"))
+        await retrying.back_off_after(OSError("two"))
 
 
 async def test_other_options_start_anew(clock: Clock, connector: MakeConnector) -> None:
     """`use` changes the options, at the beginning of their delays and without the old limits."""
     retrying = connector(replace(DOUBLING, max_attempts=2))
-    await retrying.failed(OSError("a"))
+    await retrying.back_off_after(OSError("a"))
     slow = Backoff("exponential", exponential, Timing(5, 7), NoOptions(), "none")
-    retrying.use(RetryOptions(slow))
+    retrying.switch_to(RetryOptions(slow))
     for _ in range(3):
-        await retrying.failed(OSError("b"))
+        await retrying.back_off_after(OSError("b"))
     assert clock.slept == [1, 5, 7, 7]
 
 
@@ -418,7 +418,7 @@ async def test_the_end_is_logged(
     with pytest.raises(GaveUp):
         await connector(replace(DOUBLING, max_attempts=1)).call(Attempt(OSError("x")))
     with pytest.raises(PermanentError):
-        await connector(classify=by_text).call(Attempt(OSError("cert broken")))
+        await connector(diagnose=by_text).call(Attempt(OSError("cert broken")))
     assert lines(caplog) == [
         "the queue: attempt 1 failed, transient OSError: x (giving up, elapsed 0ms)",
         "the queue: attempt 1 failed, permanent BadCert: the certificate is wrong (elapsed 0ms)",

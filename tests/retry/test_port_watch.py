@@ -12,8 +12,8 @@ import pytest
 
 from temporal_runner.errors import TransientError
 from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, constant
-from temporal_runner.retry.connector import REFUSED, Connector, RetryOptions, Verdict
-from temporal_runner.retry.port_watch import Waking, look_at
+from temporal_runner.retry.connector import REFUSED, Connector, Diagnosis, RetryOptions
+from temporal_runner.retry.port_watch import PortWatch, look_at
 from tests.support import free_port
 
 MINUTE = RetryOptions(Backoff("constant", constant, Timing(60, 60), NoOptions(), "none"))
@@ -101,8 +101,8 @@ class Simulated:
         self.looks += 1
         return self._is_open or any(opens <= self.now < opens + 1 for opens in self._opens)
 
-    def waking(self) -> Waking:
-        return Waking(self.look, self.clock, self.sleep)
+    def waking(self) -> PortWatch:
+        return PortWatch(self.look, self.clock, self.sleep)
 
 
 async def test_a_port_that_is_open_all_along_ends_no_wait() -> None:
@@ -127,7 +127,7 @@ async def test_waits_are_not_cut_short_for_ever() -> None:
         if waking.soon() is None:
             await waking.wait(30, closed=True)
     assert time.now > 30 * 800
-    waking.healthy()
+    waking.reset()
     before = time.now
     await waking.wait(30, closed=True)
     assert time.now < before + 1
@@ -151,11 +151,11 @@ async def test_a_fleet_switches_it_off(on: bool) -> None:
     connecting = Connector(
         "the server",
         options,
-        classify=lambda error: Verdict(REFUSED),
+        diagnose=lambda error: Diagnosis(REFUSED),
         clock=time.clock,
         sleep=time.sleep,
         look=time.look,
     )
-    await connecting.failed(TransientError("refused"))
+    await connecting.back_off_after(TransientError("refused"))
     assert bool(time.looks) is on
     assert (time.now < 5) is on

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from temporal_runner.events.event import Event
-from temporal_runner.routing.expression_cost import Effort, Weight, effort_of, weigh
+from temporal_runner.routing.expression_cost import Cost, Weight, cost_of, weigh
 from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
 
 
 @pytest.mark.parametrize(
-    ("source", "loops", "looks"),
+    ("source", "loops", "power"),
     [
         ("event.data.a == 1", 0, 0),
         ("event.data.a + event.data.b", 0, 0),
@@ -37,9 +37,9 @@ from temporal_runner.routing.expressions import Expression, ExpressionError, Sco
         ("size(event.data.l.map(x, x)) > 1 && event.data.a", 2, 0),
     ],
 )
-def test_how_the_work_grows(source: str, loops: int, looks: int) -> None:
+def test_how_the_work_grows(source: str, loops: int, power: int) -> None:
     """Loops in loops, and what is looked up in them."""
-    assert effort_of(source) == Effort(loops, looks)
+    assert cost_of(source) == Cost(loops, power)
 
 
 def test_weight() -> None:

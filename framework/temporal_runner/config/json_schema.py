@@ -87,8 +87,8 @@ def _allow_variables(schema: dict[str, Any]) -> None:
             "format",
         }
         if scalar and not free_text:
-            written = {key: part.pop(key) for key in list(part) if key not in _ABOUT}
-            part["anyOf"] = [written, _VARIABLE]
+            scalar_form = {key: part.pop(key) for key in list(part) if key not in _ABOUT}
+            part["anyOf"] = [scalar_form, _VARIABLE]
 
 
 def _parts(schema: Any) -> Iterator[dict[str, Any]]:

@@ -189,9 +189,9 @@ def _substitute(tree: Node, reading: _Reading) -> None:
     for node in tree.scalars():
         if not isinstance(node.value, str) or "${" not in node.value:
             continue
-        written = node.value
+        source_text = node.value
         try:
-            value, unset = substitute(written, reading.environ)
+            value, unset = substitute(source_text, reading.environ)
         except VariableError as error:
             absent = isinstance(error, MissingVariableError)
             problem = Problem(node.spot, "", str(error), absent=absent)
@@ -202,8 +202,8 @@ def _substitute(tree: Node, reading: _Reading) -> None:
             message = f"the environment variable {name} is not set, so it is empty here"
             problem = Problem(node.spot, "", message, severity="warning")
             reading.of_values.append((node, problem))
-        if value != written:
-            node.value, node.written = value, written
+        if value != source_text:
+            node.value, node.source_text = value, source_text
 
 
 def _resolve_paths(tree: Node, folder: Path) -> None:

@@ -60,8 +60,8 @@ class SearchAttributeSettings(Section):
     """The value, mostly an expression."""
 
 
-def _search_attribute(written: Any) -> str:
-    return "typed" if isinstance(written, dict | SearchAttributeSettings) else "plain"
+def _search_attribute(raw: Any) -> str:
+    return "typed" if isinstance(raw, dict | SearchAttributeSettings) else "plain"
 
 
 SearchAttribute = Annotated[
@@ -227,12 +227,12 @@ class StartActivityRoute(RouteSettings):
         return self
 
 
-def _action(written: Any) -> str | None:
-    if isinstance(written, Section):
-        written = written.model_fields_set
-    named = [action for action in ACTIONS if action in written]
+def _action(raw: Any) -> str | None:
+    if isinstance(raw, Section):
+        raw = raw.model_fields_set
+    named = [action for action in ACTIONS if action in raw]
     if not named:  # a misspelt one is better answered by the route that was meant
-        near = (get_close_matches(str(key), ACTIONS, n=1, cutoff=0.7) for key in written)
+        near = (get_close_matches(str(key), ACTIONS, n=1, cutoff=0.7) for key in raw)
         named = [matches[0] for matches in near if matches]
     return f"{named[0]} route" if len(named) == 1 else None
 

@@ -91,8 +91,8 @@ def _meant_keys(model: type[BaseModel], tree: Node, errors: list[Any]) -> dict[L
     for details in errors:
         if details["type"] == "extra_forbidden":
             _, steps = tree.follow(details["loc"])
-            written = _keys(tree, steps[:-1])
-            known = [key for key in _known_keys(model, tree, steps) if key not in written]
+            siblings = _keys(tree, steps[:-1])
+            known = [key for key in _known_keys(model, tree, steps) if key not in siblings]
             for near in get_close_matches(str(details["loc"][-1]), known, n=1):
                 meant[steps] = (*steps[:-1], near)
     return meant
@@ -105,7 +105,7 @@ def _convert_variables(tree: Node, errors: list[Any], converted: set[int]) -> bo
         node, _ = tree.follow(details["loc"])
         if (
             details["type"] in _SCALAR_ERRORS
-            and node.written is not None
+            and node.source_text is not None
             and isinstance(node.value, str)
             and id(node) not in converted
         ):
@@ -170,8 +170,8 @@ def _message(node: Node, loc: Loc, details: Any) -> str:
         message = text if text[1:2].isupper() else text[:1].lower() + text[1:]
     if node.value is None and kind in _MESSAGES:
         message += ", and is empty"
-    if node.written is not None:
-        message += f" (it comes from {_shown(node.written, loc)})"
+    if node.source_text is not None:
+        message += f" (it comes from {_shown(node.source_text, loc)})"
     return message
 
 
@@ -198,15 +198,17 @@ def _secrets(node: Node, loc: Loc) -> Iterator[tuple[str, str]]:
             yield os.environ.get(node.value) or "***", "***"
         elif loc[-1:] == ("from_file",):
             yield _contents(Path(node.value)) or "***", "***"
-        elif node.written is not None:
-            yield node.value, _shown(node.written, loc)
+        elif node.source_text is not None:
+            yield node.value, _shown(node.source_text, loc)
         elif is_secret_name(dotted(loc)):
             yield node.value, "***"
 
 
-def _shown(written: str, loc: Loc) -> str:
+def _shown(source_text: str, loc: Loc) -> str:
     """A text with variables in it: their names say where a secret is, their defaults may be it."""
-    return masked(_DEFAULT.sub(r"\1***", written) if is_secret_name(dotted(loc)) else written)
+    return masked(
+        _DEFAULT.sub(r"\1***", source_text) if is_secret_name(dotted(loc)) else source_text
+    )
 
 
 def _contents(file: Path) -> str:
@@ -251,20 +253,20 @@ def _known_keys(model: type[BaseModel], tree: Node, unknown: Loc) -> Iterator[st
             else:
                 below.append(part.get("additionalProperties"))
         parts = [part for part in below if isinstance(part, dict)]
-    written = _keys(tree, unknown[:-1])
+    siblings = _keys(tree, unknown[:-1])
     members = [branch for part in parts for branch in branches(part) if "properties" in branch]
-    for branch in [one for one in members if _fits(one, written, unknown[-1])] or members:
+    for branch in [one for one in members if _fits(one, siblings, unknown[-1])] or members:
         yield from branch["properties"]
 
 
-def _fits(branch: dict[str, Any], written: dict[str, Node], unknown: int | str) -> bool:
+def _fits(branch: dict[str, Any], siblings: dict[str, Node], unknown: int | str) -> bool:
     """Whether it is this member of a union that finds a key unknown in what is written."""
     properties = branch["properties"]
     return (
         unknown not in properties
-        and written.keys() >= set(branch.get("required", ()))
+        and siblings.keys() >= set(branch.get("required", ()))
         and all(
-            "const" not in known or key not in written or written[key].value == known["const"]
+            "const" not in known or key not in siblings or siblings[key].value == known["const"]
             for key, known in properties.items()
         )
     )

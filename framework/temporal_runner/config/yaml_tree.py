@@ -59,7 +59,7 @@ class Node:
         spot: Where the value begins.
         key: Where its key stands, for an entry of a mapping.
         plain: A scalar written without quotes.
-        written: The scalar's text as written, where environment variables were put into it.
+        source_text: The scalar's text as written, where environment variables were put into it.
         bad: What is wrong with the value is reported already.
     """
 
@@ -67,7 +67,7 @@ class Node:
     spot: Spot
     key: Spot | None = None
     plain: bool = False
-    written: str | None = None
+    source_text: str | None = None
     bad: bool = False
 
     def data(self) -> Any:

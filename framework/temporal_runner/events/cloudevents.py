@@ -43,32 +43,32 @@ def read_events(file: Path) -> list[Event]:
     return events
 
 
-def event_of(written: Any) -> Event:
+def event_of(raw: Any) -> Event:
     """One event out of its JSON form.
 
     Raises:
         ValueError: It is no CloudEvent; the message says why.
     """
-    if not isinstance(written, Mapping):
-        raise ValueError(f"it is a {type(written).__name__}, not an object")
-    version = written.get("specversion", "1.0")
+    if not isinstance(raw, Mapping):
+        raise ValueError(f"it is a {type(raw).__name__}, not an object")
+    version = raw.get("specversion", "1.0")
     if version != "1.0":
         raise ValueError(f"specversion is {version!r}, and 1.0 is what is understood")
     for name in _REQUIRED:
-        if not isinstance(written.get(name), str) or not written[name]:
+        if not isinstance(raw.get(name), str) or not raw[name]:
             raise ValueError(f"{name} has to be a text that is not empty")
     for name in _OPTIONAL:
-        if not isinstance(written.get(name), str | None):
+        if not isinstance(raw.get(name), str | None):
             raise ValueError(f"{name} has to be a text")
     return Event(
-        id=written["id"],
-        source=written["source"],
-        type=written["type"],
-        subject=written.get("subject"),
-        time=_time(written.get("time")),
-        datacontenttype=written.get("datacontenttype"),
-        data=_data(written),
-        extensions={name: value for name, value in written.items() if name not in _OWN},
+        id=raw["id"],
+        source=raw["source"],
+        type=raw["type"],
+        subject=raw.get("subject"),
+        time=_time(raw.get("time")),
+        datacontenttype=raw.get("datacontenttype"),
+        data=_data(raw),
+        extensions={name: value for name, value in raw.items() if name not in _OWN},
     )
 
 
@@ -84,16 +84,16 @@ def _time(text: str | None) -> datetime | None:
     return time
 
 
-def _data(written: Mapping[str, Any]) -> Any:
-    if "data_base64" not in written:
-        return written.get("data")
-    if "data" in written:
+def _data(raw: Mapping[str, Any]) -> Any:
+    if "data_base64" not in raw:
+        return raw.get("data")
+    if "data" in raw:
         raise ValueError("it has both data and data_base64")
     try:
-        text = base64.b64decode(written["data_base64"], validate=True).decode()
+        text = base64.b64decode(raw["data_base64"], validate=True).decode()
     except (TypeError, binascii.Error, UnicodeDecodeError):
         raise ValueError("data_base64 has to be base64 of text") from None
-    media_type = (written.get("datacontenttype") or "").partition(";")[0].strip().lower()
+    media_type = (raw.get("datacontenttype") or "").partition(";")[0].strip().lower()
     if media_type.endswith(("/json", "+json")):
         return parse_json(text)
     return text

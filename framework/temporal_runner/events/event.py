@@ -77,18 +77,20 @@ class Event:
         return {**self.extensions, **attributes, "data": self.data}
 
     @classmethod
-    def from_dict(cls, written: Mapping[str, Any]) -> Event:
+    def from_dict(cls, attributes: Mapping[str, Any]) -> Event:
         """The event that `to_dict` wrote; what comes from outside is `cloudevents.event_of`'s."""
-        time = written.get("time")
+        time = attributes.get("time")
         return cls(
-            id=written["id"],
-            source=written["source"],
-            type=written["type"],
-            subject=written.get("subject"),
+            id=attributes["id"],
+            source=attributes["source"],
+            type=attributes["type"],
+            subject=attributes.get("subject"),
             time=None if time is None else datetime.fromisoformat(time),
-            datacontenttype=written.get("datacontenttype"),
-            data=written.get("data"),
-            extensions={name: value for name, value in written.items() if name not in _ATTRIBUTES},
+            datacontenttype=attributes.get("datacontenttype"),
+            data=attributes.get("data"),
+            extensions={
+                name: value for name, value in attributes.items() if name not in _ATTRIBUTES
+            },
         )
 
 

@@ -28,8 +28,8 @@ def parse_json(text: str | bytes) -> Any:
     if openers > _DEEPEST and _depth(value) > _DEEPEST:
         raise ValueError(f"nested more than {_DEEPEST} deep")
     # The reader makes an infinity of 1e999. To look at each value for it costs more than to read.
-    written = marshal.dumps(value)
-    if any(mark in written for mark in _INFINITIES) and not all(map(_is_finite, _values(value))):
+    dumped = marshal.dumps(value)
+    if any(mark in dumped for mark in _INFINITIES) and not all(map(_is_finite, _values(value))):
         raise ValueError("number out of range")
     return value
 

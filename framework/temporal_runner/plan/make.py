@@ -44,7 +44,7 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     sections.check_names()
     check_task_queues(loaded, workers, listeners)
     if only:
-        _pardon_absent(loaded, running=only)
+        _drop_absent_of_the_rest(loaded, running=only)
     if not settings.workers and not settings.listeners and not loaded.problems:
         loaded.problem((), "there is nothing to run: add workers, listeners or both")
     if any(problem.severity == "error" for problem in loaded.problems):
@@ -80,7 +80,7 @@ def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[Conn
     _load_local_plugins(loaded, catalog)
     definitions.add_import_paths(loaded.settings.import_paths)
     plans = Sections(loaded, catalog).connections()
-    _pardon_absent(loaded, running=())
+    _drop_absent_of_the_rest(loaded, running=())
     if any(problem.severity == "error" for problem in loaded.problems):
         raise ConfigError(loaded.problems)
     return list(plans.values())
@@ -94,7 +94,7 @@ def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
             loaded.problem(("plugins", index), str(error))
 
 
-def _pardon_absent(loaded: LoadedConfig, running: Collection[str]) -> None:
+def _drop_absent_of_the_rest(loaded: LoadedConfig, running: Collection[str]) -> None:
     """What this environment does not give to a listener that does not run here is no error.
 
     Else the container of one listener would need the secrets of all others.

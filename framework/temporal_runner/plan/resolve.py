@@ -214,8 +214,8 @@ class Sections:
             self._loaded.problem((*loc, "source"), str(error))
             return None
         self._check_inbox(settings, name, loc)
-        written = self._loaded.tree.follow(loc)[0]
-        if len(self._loaded.problems) > before or any(node.bad for node in written.scalars()):
+        node = self._loaded.tree.follow(loc)[0]
+        if len(self._loaded.problems) > before or any(node.bad for node in node.scalars()):
             return None
         self._claim(kind, options, name)
         return ListenerPlan(
@@ -246,8 +246,8 @@ class Sections:
 
     def check_options_of_the_rest(self) -> None:
         """Listeners with an error elsewhere in them are left out; their options can be checked."""
-        written = self._loaded.tree.child("listeners")
-        names = written.value if written and isinstance(written.value, dict) else {}
+        node = self._loaded.tree.child("listeners")
+        names = node.value if node and isinstance(node.value, dict) else {}
         for name in names.keys() - self._settings.listeners.keys():
             source = names[name].child("source")
             if source is None or not isinstance(source.value, str) or source.bad:

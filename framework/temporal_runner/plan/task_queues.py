@@ -20,8 +20,8 @@ def check_task_queues(
     served: dict[tuple[str, str], list[WorkerPlan]] = {}
     for worker in workers:
         served.setdefault((worker.connection, worker.settings.task_queue), []).append(worker)
-    written = loaded.tree.child("workers")
-    named = written.value if written and isinstance(written.value, dict) else {}
+    section = loaded.tree.child("workers")
+    named = section.value if section and isinstance(section.value, dict) else {}
     # With a worker left out for an error of its own, nothing can be said of what is served.
     complete = len(workers) == len(named)
     for listener in listeners:

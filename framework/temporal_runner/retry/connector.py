@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from temporal_runner.errors import GaveUp, PermanentError, TransientError, UsageError
 from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, exponential
-from temporal_runner.retry.port_watch import Look, Waking
+from temporal_runner.retry.port_watch import Look, PortWatch
 from temporal_runner.values.durations import format_duration
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ _no_wait: ContextVar[bool] = ContextVar("temporal_runner_no_wait", default=False
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Diagnosis:
     """What a failed attempt means.
 
     Attributes:
@@ -49,14 +49,14 @@ class Verdict:
     tries: int | None = None
 
 
-Classify = Callable[[Exception], Verdict]
+Diagnose = Callable[[Exception], Diagnosis]
 
 
-def classify(error: Exception) -> Verdict:
-    """The verdict where the caller has no better one: a wrong config is permanent too."""
+def diagnose(error: Exception) -> Diagnosis:
+    """The diagnosis where the caller has no better one: a wrong config is permanent too."""
     kind = type(error).__name__
     permanent = isinstance(error, PermanentError | UsageError)
-    return Verdict(kind, permanent=permanent, next_step=getattr(error, "next_step", ""))
+    return Diagnosis(kind, permanent=permanent, next_step=getattr(error, "next_step", ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Connector:
     """Retries one thing that may be down.
 
     It keeps its place in the sequence of delays between calls: what fails again soon after it
-    worked goes on waiting longer. `healthy` starts the sequence, the count and the clock anew.
+    worked goes on waiting longer. `reset` starts the sequence, the count and the clock anew.
 
     Attributes:
         attempts: Attempts that failed since the thing was last healthy.
@@ -117,7 +117,7 @@ class Connector:
         what: str,
         options: RetryOptions = DEFAULT,
         *,
-        classify: Classify = classify,
+        diagnose: Diagnose = diagnose,
         log: logging.Logger | logging.LoggerAdapter[logging.Logger] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -128,7 +128,7 @@ class Connector:
         Args:
             what: What is connected to, for logs and errors: "Temporal at localhost:7233".
             options: Delays and limits.
-            classify: Tells permanent failures from transient ones.
+            diagnose: Tells permanent failures from transient ones.
             log: Where attempts are logged.
             clock: Seconds, monotonic.
             sleep: Waits that many seconds.
@@ -136,15 +136,15 @@ class Connector:
         """
         self.what = what
         self._options = options
-        self._waking = Waking(look, clock, sleep) if look is not None else None
-        self._classify = classify
+        self._port_watch = PortWatch(look, clock, sleep) if look is not None else None
+        self._diagnose = diagnose
         self._log = log or logging.getLogger("temporal_runner.retry")
         self._clock = clock
         self._sleep = sleep
         self.last_error = ""
-        self.healthy()
+        self.reset()
 
-    def healthy(self) -> None:
+    def reset(self) -> None:
         """The thing works: the next failure is the first of a new sequence."""
         self.attempts = 0
         self._started: float | None = None
@@ -152,13 +152,13 @@ class Connector:
         self._logged = 0.0
         self._last_kind = ""
         self._delays = self._options.backoff.delays()
-        if self._waking is not None:
-            self._waking.healthy()
+        if self._port_watch is not None:
+            self._port_watch.reset()
 
-    def use(self, options: RetryOptions) -> None:
+    def switch_to(self, options: RetryOptions) -> None:
         """From now on retry by other options, at the beginning of their delays."""
         self._options = options
-        self.healthy()
+        self.reset()
 
     async def call(self, attempt: Callable[[], Awaitable[T]], *, proves_health: bool = True) -> T:
         """Make attempts until one succeeds, and return what it returned.
@@ -166,7 +166,7 @@ class Connector:
         Args:
             attempt: Tries once.
             proves_health: A success is enough to start the delays anew. Where it is not, the
-                caller says `healthy` when it knows.
+                caller says `reset` when it knows.
 
         Raises:
             PermanentError: A failure that trying again cannot mend.
@@ -178,7 +178,7 @@ class Connector:
             try:
                 result = await self._bounded(attempt)
             except Exception as error:
-                await self.failed(error)
+                await self.back_off_after(error)
             else:
                 if self.attempts:
                     self._log.info(
@@ -188,10 +188,10 @@ class Connector:
                         format_duration(self._clock() - self._started),
                     )
                 if proves_health:
-                    self.healthy()
+                    self.reset()
                 return result
 
-    async def failed(self, error: Exception) -> None:
+    async def back_off_after(self, error: Exception) -> None:
         """Count and log a failure, then wait out its delay.
 
         Raises:
@@ -203,26 +203,26 @@ class Connector:
             self._started = now
         elapsed = now - self._started
         self.attempts += 1
-        verdict = self._classify(error)
-        self._alike = self._alike + 1 if verdict.kind == self._last_kind else 1
-        self._last_kind = verdict.kind
-        self.last_error = verdict.summary or _one_line(error)
-        if verdict.permanent or (verdict.tries is not None and self._alike >= verdict.tries):
+        diagnosis = self._diagnose(error)
+        self._alike = self._alike + 1 if diagnosis.kind == self._last_kind else 1
+        self._last_kind = diagnosis.kind
+        self.last_error = diagnosis.summary or _one_line(error)
+        if diagnosis.permanent or (diagnosis.tries is not None and self._alike >= diagnosis.tries):
             self._log.error(
                 "%s: attempt %d failed, permanent %s: %s (elapsed %s)",
                 self.what,
                 self.attempts,
-                verdict.kind,
+                diagnosis.kind,
                 self.last_error,
                 format_duration(elapsed),
             )
             if isinstance(error, PermanentError):
                 raise error
             raise PermanentError(
-                f"{self.what}: {self.last_error}", next_step=verdict.next_step
+                f"{self.what}: {self.last_error}", next_step=diagnosis.next_step
             ) from error
-        waking = self._waking if self._options.wake_on_port else None
-        soon = waking.soon() if waking is not None else None
+        port_watch = self._port_watch if self._options.wake_on_port else None
+        soon = port_watch.soon() if port_watch is not None else None
         delay = self._delays.next(error) if soon is None else soon
         if isinstance(error, TransientError) and error.retry_after is not None:
             delay = max(delay, error.retry_after)
@@ -232,23 +232,23 @@ class Connector:
             "%s: attempt %d failed, transient %s: %s (%s, elapsed %s)",
             self.what,
             self.attempts,
-            verdict.kind,
+            diagnosis.kind,
             self.last_error,
             "giving up" if limit else f"next attempt in {format_duration(delay)}",
             format_duration(elapsed),
         )
         if limit:
             message = f"{self.what}: gave up after {limit}; the last error: {self.last_error}"
-            if verdict.next_step:
-                message += f"\n  next step: {verdict.next_step}"
+            if diagnosis.next_step:
+                message += f"\n  next step: {diagnosis.next_step}"
             raise GaveUp(message, attempts=self.attempts) from error
         if _no_wait.get():
             await self._sleep(0.0)
-        elif waking is None or soon is not None:
+        elif port_watch is None or soon is not None:
             await self._sleep(delay)
         else:
-            refused = verdict.kind == REFUSED or isinstance(error, ConnectionRefusedError)
-            await waking.wait(delay, closed=refused)
+            refused = diagnosis.kind == REFUSED or isinstance(error, ConnectionRefusedError)
+            await port_watch.wait(delay, closed=refused)
 
     def _level(self, now: float, last: bool) -> int:
         """Every early attempt is logged; of a long outage's later ones, one a minute."""

@@ -29,7 +29,7 @@ _LOOK_TIME = 1.0
 """Seconds that one look may take."""
 
 
-class Waking:
+class PortWatch:
     """Waits for one thing, and looks at its port meanwhile."""
 
     def __init__(
@@ -48,9 +48,9 @@ class Waking:
         self._look = look
         self._clock = clock
         self._sleep = sleep
-        self.healthy()
+        self.reset()
 
-    def healthy(self) -> None:
+    def reset(self) -> None:
         """The thing works: begin anew."""
         self._left = _MOST
         self._soon: Iterator[float] = iter(())

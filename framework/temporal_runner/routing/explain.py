@@ -33,15 +33,15 @@ def reasons(routes: Sequence[Route], decision: Decision, event: Event) -> Iterat
 
 def _filter(when: str, event: Event) -> str:
     """A filter's text, with the values of what it looks at."""
-    written = " ".join(when.split())
+    filter_text = " ".join(when.split())
     scope = Scope(event)
     values = []
-    for path in dict.fromkeys(_PATH.findall(written)):
+    for path in dict.fromkeys(_PATH.findall(filter_text)):
         try:
             values.append(f"{path} is {_short(Expression(path).evaluate(scope))}")
         except ExpressionError:
             values.append(f"there is no {path}")
-    return f"{written} ({', '.join(values)})" if values else written
+    return f"{filter_text} ({', '.join(values)})" if values else filter_text
 
 
 def outline(action: Action) -> str:

@@ -25,7 +25,7 @@ _MOST = 1_000_000
 """Steps; that many take about a second at most."""
 _STEPS_OF_A_COPY = 4
 """Of the copies that `map` and `filter` make, so many are a step."""
-_LETTERS = 10
+_CHARACTERS_A_VALUE = 10
 """So many characters of a text are a step."""
 
 
@@ -45,7 +45,7 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class Cost:
     """How an expression's work grows with the event.
 
     Attributes:
@@ -55,13 +55,13 @@ class Effort:
     """
 
     loops: int = 0
-    looks: int = 0
+    power: int = 0
     makes_lists: bool = False
 
     @property
     def grows(self) -> bool:
         """Faster than the event does: then the event's weight has to be looked at."""
-        return self.loops > 1 or self.looks > 0
+        return self.loops > 1 or self.power > 0
 
     def is_too_much(self, weight: Weight) -> bool:
         """Whether an event of this weight is too much work."""
@@ -69,7 +69,7 @@ class Effort:
         if self.makes_lists:
             longest = max(longest, weight.text, weight.all)
         copies = int(longest**self.loops) // _STEPS_OF_A_COPY
-        return bool(max(copies, weight.all * longest**self.looks) > _MOST)
+        return bool(max(copies, weight.all * longest**self.power) > _MOST)
 
 
 @dataclass(slots=True)
@@ -91,9 +91,9 @@ class _Bracket:
     outermost: int | None = None
 
 
-def effort_of(source: str) -> Effort:
+def cost_of(source: str) -> Cost:
     """How the work of a CEL expression grows; its texts are blanks by now."""
-    level = loops = looks = 0
+    level = loops = power = 0
     levels: dict[str, int | None] = {"event": 0}
     brackets = [_Bracket(False)]
     closed_constant = False
@@ -118,12 +118,12 @@ def effort_of(source: str) -> Effort:
             _take_in(brackets[-1], closed.outermost)
             continue
         elif (found := levels.get(mark["name"] or "")) is not None:
-            looks = max(looks, level - found)
+            power = max(power, level - found)
             for bracket in brackets:
                 bracket.constant = False
             _take_in(around, found)
         closed_constant = False
-    return Effort(loops, looks, _LISTS.search(source) is not None)
+    return Cost(loops, power, _LISTS.search(source) is not None)
 
 
 def _take_in(bracket: _Bracket, level: int | None) -> None:
@@ -143,7 +143,7 @@ def weigh(value: Any) -> Weight:
             pending += one.values() if isinstance(one, dict) else one
         elif isinstance(one, str):
             text = max(text, len(one))
-            everything += len(one) // _LETTERS
+            everything += len(one) // _CHARACTERS_A_VALUE
     return Weight(longest, text, everything)
 
 

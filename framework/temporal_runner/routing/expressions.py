@@ -14,7 +14,7 @@ from typing import Any
 
 from temporal_runner.config.placeholders import STRING
 from temporal_runner.events.event import Event
-from temporal_runner.routing.expression_cost import Weight, effort_of, limited, weigh
+from temporal_runner.routing.expression_cost import Weight, cost_of, limited, weigh
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
 Paths = tuple[tuple[str, ...], ...]
@@ -146,7 +146,7 @@ class Expression:
         else:
             self._program, self._functions = _compile(self.source)
             self._paths = _paths(self.source)
-            self._effort = effort_of(_blank_strings(self.source))
+            self._cost = cost_of(_blank_strings(self.source))
             self._evaluate = self._run
 
     def evaluate(self, scope: Scope) -> Any:
@@ -182,7 +182,7 @@ class Expression:
         return value
 
     def _run(self, scope: Scope) -> Any:
-        if self._effort.grows and self._effort.is_too_much(weight := scope.weight(self._paths)):
+        if self._cost.grows and self._cost.is_too_much(weight := scope.weight(self._paths)):
             raise ExpressionError(
                 f"{self.source}: too much work for one event, with lists of up to {weight.longest}"
                 " entries: route on less of it, and leave this to the workflow"

@@ -168,10 +168,10 @@ class Route:
             raise ExpressionError(f"id: longer than Temporal's {_LONGEST_ID} characters")
         return str(value)
 
-    def _filter(self, written: str | None) -> Expression | None:
-        if written is None:
+    def _filter(self, source_text: str | None) -> Expression | None:
+        if source_text is None:
             return None
-        text = written.strip()
+        text = source_text.strip()
         if text.startswith("${{") and text.endswith("}}"):
             text = text[3:-2]
         try:
@@ -180,9 +180,9 @@ class Route:
             self.problems.append((("when",), str(error)))
             return None
 
-    def _template(self, field: str, written: Any) -> Template:
+    def _template(self, field: str, source_text: Any) -> Template:
         try:
-            return Template(written)
+            return Template(source_text)
         except ExpressionSyntaxError as error:
             self.problems.append(((field, *error.loc), str(error)))
             return Template(None)

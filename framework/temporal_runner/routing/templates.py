@@ -23,14 +23,14 @@ class Template:
     value is put in as text (and must be a text, a number or true or false).
     """
 
-    def __init__(self, written: Any) -> None:
+    def __init__(self, raw: Any) -> None:
         """Compile.
 
         Raises:
             ExpressionSyntaxError: One of the expressions is wrong.
         """
-        self.expressions = _placeholders(written)
-        self._render = _renderer(written)
+        self.expressions = _placeholders(raw)
+        self._render = _renderer(raw)
 
     def render(self, scope: Scope) -> Any:
         """The value for one event; not to be changed, it may be the next one's too.
@@ -41,37 +41,37 @@ class Template:
         return self._render(scope)
 
 
-def _placeholders(written: Any) -> bool:
-    if isinstance(written, str):
-        return "${{" in written
-    if isinstance(written, dict):
-        return any(_placeholders(entry) for entry in written.values())
-    return isinstance(written, list | tuple) and any(_placeholders(item) for item in written)
+def _placeholders(raw: Any) -> bool:
+    if isinstance(raw, str):
+        return "${{" in raw
+    if isinstance(raw, dict):
+        return any(_placeholders(entry) for entry in raw.values())
+    return isinstance(raw, list | tuple) and any(_placeholders(item) for item in raw)
 
 
-def _renderer(written: Any) -> Render:
-    if not _placeholders(written):
-        constant = list(written) if isinstance(written, tuple) else written
+def _renderer(raw: Any) -> Render:
+    if not _placeholders(raw):
+        constant = list(raw) if isinstance(raw, tuple) else raw
         return lambda scope: constant
-    if isinstance(written, str):
-        return _text_renderer(written)
-    if isinstance(written, dict):
-        entries = {key: _renderer_at(key, entry) for key, entry in written.items()}
+    if isinstance(raw, str):
+        return _text_renderer(raw)
+    if isinstance(raw, dict):
+        entries = {key: _renderer_at(key, entry) for key, entry in raw.items()}
         return lambda scope: {key: render(scope) for key, render in entries.items()}
-    items = [_renderer_at(index, item) for index, item in enumerate(written)]
+    items = [_renderer_at(index, item) for index, item in enumerate(raw)]
     return lambda scope: [render(scope) for render in items]
 
 
-def _renderer_at(step: int | str, written: Any) -> Render:
+def _renderer_at(step: int | str, raw: Any) -> Render:
     try:
-        return _renderer(written)
+        return _renderer(raw)
     except ExpressionSyntaxError as error:
         error.loc = (step, *error.loc)
         raise
 
 
-def _text_renderer(written: str) -> Render:
-    pieces = _split(written)
+def _text_renderer(raw: str) -> Render:
+    pieces = _split(raw)
     texts = "".join(piece for piece in pieces if isinstance(piece, str))
     expressions = [piece for piece in pieces if isinstance(piece, Expression)]
     if len(expressions) == 1 and not texts.strip():
@@ -81,17 +81,17 @@ def _text_renderer(written: str) -> Render:
     )
 
 
-def _split(written: str) -> list[str | Expression]:
+def _split(raw: str) -> list[str | Expression]:
     """A text as the texts and the expressions that it is made of."""
     pieces: list[str | Expression] = []
     at = 0
-    while (start := written.find("${{", at)) >= 0:
-        end = end_of_expression(written, start + 3)
+    while (start := raw.find("${{", at)) >= 0:
+        end = end_of_expression(raw, start + 3)
         if end is None:
             raise ExpressionSyntaxError("${{ without its closing }}")
-        pieces += [written[at:start], Expression(written[start + 3 : end])]
+        pieces += [raw[at:start], Expression(raw[start + 3 : end])]
         at = end + 2
-    return [*pieces, written[at:]]
+    return [*pieces, raw[at:]]
 
 
 def _as_text(expression: Expression, scope: Scope) -> str:

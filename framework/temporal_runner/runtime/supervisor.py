@@ -194,9 +194,9 @@ class Supervisor:
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self._last_failure[what] = {"at": now, "reason": str(error) or repr(error)}
                 if time.monotonic() - started >= _HEALTHY_AFTER:
-                    connector.healthy()
+                    connector.reset()
                 try:
-                    await connector.failed(error)
+                    await connector.back_off_after(error)
                 except RunnerError as final:
                     self._give_up(what, final)
                     return

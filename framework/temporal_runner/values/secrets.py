@@ -59,12 +59,12 @@ class Secret:
         return hash(self._text)
 
     @classmethod
-    def _read(cls, written: Any) -> Secret:
-        match written:
+    def _read(cls, raw: Any) -> Secret:
+        match raw:
             case Secret():
-                return written
-            case str() if written:
-                return cls(written)
+                return raw
+            case str() if raw:
+                return cls(raw)
             case {"from_env": str(name), **rest} if not rest:
                 if not os.environ.get(name):
                     raise PydanticCustomError(

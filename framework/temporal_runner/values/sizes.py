@@ -21,16 +21,16 @@ def parse_size(text: object) -> int:
     Raises:
         PydanticCustomError: A ValueError; the text is not a size.
     """
-    written = f"{text}B" if isinstance(text, int) and not isinstance(text, bool) else text
-    if isinstance(written, str) and re.fullmatch("[0-9]+", written):
-        written += "B"
-    if not isinstance(written, str) or not re.fullmatch(_SIZE, written):
+    size_text = f"{text}B" if isinstance(text, int) and not isinstance(text, bool) else text
+    if isinstance(size_text, str) and re.fullmatch("[0-9]+", size_text):
+        size_text += "B"
+    if not isinstance(size_text, str) or not re.fullmatch(_SIZE, size_text):
         raise PydanticCustomError(
             "size", "a size has a number and a unit, such as 512B, 256KiB, 1MB or 2MiB"
         )
-    number = re.match(r"[0-9.]+", written)
+    number = re.match(r"[0-9.]+", size_text)
     assert number is not None
-    size = Decimal(number[0]) * _UNITS[written[number.end() :]]
+    size = Decimal(number[0]) * _UNITS[size_text[number.end() :]]
     if size > _LARGEST:
         raise PydanticCustomError("size", "the size is too large")
     return int(size)

@@ -228,9 +228,9 @@ def _cloudevents_data(entry: Mapping[str, Any]) -> Any:
         return content
 
 
-def _time(written: Any) -> datetime | None:
+def _time(raw: Any) -> datetime | None:
     try:
-        time = datetime.fromisoformat(written)
+        time = datetime.fromisoformat(raw)
     except (TypeError, ValueError):
         return None
     return time if time.tzinfo else time.replace(tzinfo=UTC)

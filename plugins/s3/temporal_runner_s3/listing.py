@@ -17,7 +17,7 @@ from temporal_runner.plugin import Accepted, Delivery, PullSource, SourceContext
 from temporal_runner_s3.client import Bucket, Listed
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.memory import Memory, SharedMemory, Version
-from temporal_runner_s3.messages import Happening, is_folder_marker
+from temporal_runner_s3.messages import ObjectEvent, is_folder_marker
 
 EVENT_TYPE = "ObjectCreated:Listed"
 """A listing does not tell by which request an object was made."""
@@ -27,7 +27,7 @@ class ListDelivery(Delivery):
     """An object that the listing found."""
 
     def __init__(self, source: ListSource, found: Listed) -> None:
-        happening = Happening(
+        record = ObjectEvent(
             bucket=source.bucket,
             key=found.key,
             type=EVENT_TYPE,
@@ -35,7 +35,7 @@ class ListDelivery(Delivery):
             size=found.size,
             etag=found.etag,
         )
-        super().__init__(happening.event(token=found.etag))
+        super().__init__(record.event(token=found.etag))
         self.ordering_key = found.key
         self.version: Version = (found.key, found.etag)
         self._source = source

@@ -91,9 +91,9 @@ def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
         raise _Unreadable("neither an S3 notification nor an EventBridge event, nor one in SNS")
 
 
-def _record(body: str, written: Any, read: Any) -> Iterator[Record]:
+def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
     try:
-        event = read(written)
+        event = read(raw)
     except _Unreadable as problem:
         yield Record(body, problem=str(problem))
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -127,7 +127,7 @@ def _of_notification(record: Mapping[str, Any]) -> Event:
     except UnicodeDecodeError:
         raise _Unreadable(f"the key {about['key']!r} is not UTF-8") from None
     request = record.get("responseElements") or {}
-    return Happening(
+    return ObjectEvent(
         bucket=s3["bucket"]["name"],
         key=key,
         type=str(record["eventName"]).removeprefix("s3:"),
@@ -168,7 +168,7 @@ def _of_event_bridge(content: Mapping[str, Any]) -> Event:
         raise _Unreadable(f"an EventBridge event of {content.get('source')}, not of aws.s3")
     detail = content["detail"]
     about = detail["object"]
-    return Happening(
+    return ObjectEvent(
         bucket=detail["bucket"]["name"],
         key=about["key"],
         type=_type_of(content["detail-type"], detail),
@@ -198,7 +198,7 @@ def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Happening:
+class ObjectEvent:
     """What happened to an object, in S3's words.
 
     Attributes:
@@ -302,10 +302,10 @@ def in_sequence(events: Sequence[Event]) -> list[int]:
     return order
 
 
-def _time(written: Any) -> datetime | None:
-    if isinstance(written, str):
-        time = datetime.fromisoformat(written)
+def _time(raw: Any) -> datetime | None:
+    if isinstance(raw, str):
+        time = datetime.fromisoformat(raw)
         return time if time.tzinfo else time.replace(tzinfo=UTC)
-    if isinstance(written, int | float):
-        return datetime.fromtimestamp(written, UTC)
+    if isinstance(raw, int | float):
+        return datetime.fromtimestamp(raw, UTC)
     return None

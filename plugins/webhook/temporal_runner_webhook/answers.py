@@ -153,25 +153,25 @@ def _compile(template: ResponseTemplate) -> Callable[[WebhookDelivery], HttpAnsw
     return fill
 
 
-def _fill(written: Any, scope: Mapping[str, Any]) -> Any:
-    if isinstance(written, str):
-        whole = PATH.fullmatch(written.strip())
-        return _at(whole[1], scope) if whole else _fill_text(written, scope)
-    if isinstance(written, dict):
-        return {key: _fill(entry, scope) for key, entry in written.items()}
-    if isinstance(written, list | tuple):
-        return [_fill(item, scope) for item in written]
-    return written
+def _fill(template: Any, scope: Mapping[str, Any]) -> Any:
+    if isinstance(template, str):
+        whole = PATH.fullmatch(template.strip())
+        return _at(whole[1], scope) if whole else _fill_text(template, scope)
+    if isinstance(template, dict):
+        return {key: _fill(entry, scope) for key, entry in template.items()}
+    if isinstance(template, list | tuple):
+        return [_fill(item, scope) for item in template]
+    return template
 
 
-def _fill_text(written: str, scope: Mapping[str, Any]) -> str:
+def _fill_text(template: str, scope: Mapping[str, Any]) -> str:
     def text(found: re.Match[str]) -> str:
         value = _at(found[1], scope)
         if value is None:
             return ""
         return value if isinstance(value, str) else to_json(value, fallback=str).decode()
 
-    return PATH.sub(text, written)
+    return PATH.sub(text, template)
 
 
 def _at(path: str, scope: Mapping[str, Any]) -> Any:

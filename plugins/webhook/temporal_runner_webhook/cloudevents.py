@@ -46,23 +46,21 @@ def read(request: Request, body: bytes) -> list[Event]:
     return [_event(attributes, _data(media_type, body), media_type or None)]
 
 
-def from_json_form(written: Any) -> Event:
+def from_json_form(raw: Any) -> Event:
     """An event out of its JSON form.
 
     Raises:
         Refusal: It is none.
     """
-    if not isinstance(written, dict):
+    if not isinstance(raw, dict):
         raise bad("a CloudEvent is a JSON object")
-    media_type = written.get("datacontenttype")
+    media_type = raw.get("datacontenttype")
     if not isinstance(media_type, str | None):
         raise bad("the CloudEvent's datacontenttype is no text")
-    attributes = {
-        name: value for name, value in written.items() if name not in {"data", "data_base64"}
-    }
-    data = written.get("data")
-    if "data_base64" in written:
-        data = _binary(written["data_base64"], media_type or "application/json")
+    attributes = {name: value for name, value in raw.items() if name not in {"data", "data_base64"}}
+    data = raw.get("data")
+    if "data_base64" in raw:
+        data = _binary(raw["data_base64"], media_type or "application/json")
     return _event(attributes, data, media_type)
 
 
@@ -91,18 +89,18 @@ def _event(attributes: Mapping[str, Any], data: Any, media_type: str | None) -> 
     )
 
 
-def time_of(written: Any) -> datetime | None:
+def time_of(raw: Any) -> datetime | None:
     """A time as RFC 3339 writes it, or None; one without a zone is UTC.
 
     Raises:
         Refusal: It is written otherwise.
     """
-    if written is None:
+    if raw is None:
         return None
     try:
-        time = datetime.fromisoformat(written)
+        time = datetime.fromisoformat(raw)
     except (TypeError, ValueError):
-        raise bad(f"the event's time is not a time: {str(written)[:50]!r}") from None
+        raise bad(f"the event's time is not a time: {str(raw)[:50]!r}") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
@@ -119,12 +117,12 @@ def _data(media_type: str, body: bytes) -> Any:
     raise unsupported("a CloudEvent's data must be JSON or text")
 
 
-def _binary(written: Any, media_type: str) -> Any:
+def _binary(raw: Any, media_type: str) -> Any:
     """`data_base64`: decoded where it holds JSON or text, as it is where it holds anything else."""
     try:
-        decoded = base64.b64decode(written, validate=True)
+        decoded = base64.b64decode(raw, validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise bad("data_base64 is not base64") from None
     if is_json(media_type) or media_type.startswith("text/"):
         return _data(media_type, decoded)
-    return written
+    return raw

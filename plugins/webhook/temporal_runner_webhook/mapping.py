@@ -239,23 +239,23 @@ _READERS: Mapping[str, Callable[[_Content], Event]] = {
 """Senders with a form of their own. From all others CloudEvents are taken too."""
 
 
-def _of_event_grid(written: Any) -> Event:
+def _of_event_grid(raw: Any) -> Event:
     """One event of Event Grid's own schema, or a CloudEvent."""
-    if isinstance(written, dict) and "specversion" in written:
-        return cloudevents.from_json_form(written)
+    if isinstance(raw, dict) and "specversion" in raw:
+        return cloudevents.from_json_form(raw)
     named = ("id", "topic", "eventType")
-    if not isinstance(written, dict) or not all(
-        isinstance(written.get(name), str) and written[name] for name in named
+    if not isinstance(raw, dict) or not all(
+        isinstance(raw.get(name), str) and raw[name] for name in named
     ):
         raise bad("an event of Event Grid is an object with id, topic and eventType")
     return Event(
-        id=written["id"],
-        source=written["topic"],
-        type=written["eventType"],
-        subject=written["subject"] if isinstance(written.get("subject"), str) else None,
-        time=cloudevents.time_of(written.get("eventTime")),
+        id=raw["id"],
+        source=raw["topic"],
+        type=raw["eventType"],
+        subject=raw["subject"] if isinstance(raw.get("subject"), str) else None,
+        time=cloudevents.time_of(raw.get("eventTime")),
         datacontenttype="application/json",
-        data=written.get("data"),
+        data=raw.get("data"),
     )
 
 

@@ -242,10 +242,8 @@ class JwtVerification(Section):
         return self
 
 
-def _scheme(written: object) -> str | None:
-    scheme = (
-        written.get("scheme") if isinstance(written, dict) else getattr(written, "scheme", None)
-    )
+def _scheme(raw: object) -> str | None:
+    scheme = raw.get("scheme") if isinstance(raw, dict) else getattr(raw, "scheme", None)
     return f"{scheme} scheme"
 
 

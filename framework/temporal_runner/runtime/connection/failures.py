@@ -14,24 +14,24 @@ import ssl
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.errors import PermanentError
-from temporal_runner.retry.connector import Verdict
+from temporal_runner.retry.connector import Diagnosis
 
 
-def classify(error: Exception) -> Verdict:
+def diagnose(error: Exception) -> Diagnosis:
     """What a failed attempt to connect means; the texts are those of temporalio 1.35."""
     if isinstance(error, PermanentError):
-        return Verdict("Permanent", permanent=True, next_step=error.next_step)
+        return Diagnosis("Permanent", permanent=True, next_step=error.next_step)
     if isinstance(error, RPCError):
-        return _classify_rpc(error)
+        return _diagnose_rpc(error)
     if isinstance(error, ValueError):
-        return Verdict(
+        return Diagnosis(
             "InvalidOptions", permanent=True, next_step="correct the connection's options"
         )
     text = str(error)
-    for pattern, verdict in _BY_TEXT:
+    for pattern, diagnosis in _BY_TEXT:
         if re.search(pattern, text):
-            return verdict
-    return Verdict(type(error).__name__)
+            return diagnosis
+    return Diagnosis(type(error).__name__)
 
 
 _CUT = "operation was canceled|BrokenPipe|transport error|ConnectionReset"
@@ -42,7 +42,7 @@ _NOT_TEMPORAL = "it is not Temporal that answers there: check the address"
 _BY_TEXT = (
     (
         "InvalidContentType",
-        Verdict(
+        Diagnosis(
             "TlsToPlaintext",
             "this client speaks TLS, and the server does not",
             permanent=True,
@@ -52,7 +52,7 @@ _BY_TEXT = (
     ),
     (
         "UnknownIssuer|InvalidCertificate|NotValidForName|invalid peer cert",
-        Verdict(
+        Diagnosis(
             "InvalidCertificate",
             "the server's certificate is not trusted",
             permanent=True,
@@ -62,7 +62,7 @@ _BY_TEXT = (
     ),
     (
         "CertificateRequired|HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied",
-        Verdict(
+        Diagnosis(
             "TlsRefused",
             "the server refuses the client's certificate",
             permanent=True,
@@ -72,18 +72,18 @@ _BY_TEXT = (
     ),
     (
         "PrivateKeyParseError|CertificateParseError|InconsistentKeys",
-        Verdict(
+        Diagnosis(
             "InvalidKey",
             "the client's certificate or its key cannot be read, or they are no pair",
             permanent=True,
             next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
         ),
     ),
-    ("Unauthenticated", Verdict("Unauthenticated", permanent=True, next_step=_WRONG_KEY)),
-    ("PermissionDenied", Verdict("PermissionDenied", permanent=True, next_step=_WRONG_KEY)),
+    ("Unauthenticated", Diagnosis("Unauthenticated", permanent=True, next_step=_WRONG_KEY)),
+    ("PermissionDenied", Diagnosis("PermissionDenied", permanent=True, next_step=_WRONG_KEY)),
     (
         "h2 protocol error|FRAME_SIZE_ERROR",
-        Verdict(
+        Diagnosis(
             "NotGrpc",
             "what answers there speaks no gRPC",
             tries=3,
@@ -93,11 +93,13 @@ _BY_TEXT = (
     ),
     (
         "ConnectionRefused",
-        Verdict("ConnectionRefused", "connection refused", next_step="is Temporal running there?"),
+        Diagnosis(
+            "ConnectionRefused", "connection refused", next_step="is Temporal running there?"
+        ),
     ),
     (
         "dns error",
-        Verdict(
+        Diagnosis(
             "NameNotFound",
             "the host's name is not known",
             next_step="check the host's name, and that its service is up",
@@ -105,17 +107,17 @@ _BY_TEXT = (
     ),
     (
         "Timeout expired|no answer within",
-        Verdict("NoAnswer", next_step="something accepts connections there and stays silent"),
+        Diagnosis("NoAnswer", next_step="something accepts connections there and stays silent"),
     ),
     (
         "code: Unimplemented",
-        Verdict("NotTemporal", "another gRPC server answers there", True, _NOT_TEMPORAL),
+        Diagnosis("NotTemporal", "another gRPC server answers there", True, _NOT_TEMPORAL),
     ),
-    ("Unavailable", Verdict("Unavailable")),
-    ("ResourceExhausted", Verdict("ResourceExhausted")),
+    ("Unavailable", Diagnosis("Unavailable")),
+    ("ResourceExhausted", Diagnosis("ResourceExhausted")),
     (
         _CUT,
-        Verdict(
+        Diagnosis(
             "ConnectionLost",
             "the connection was closed before it was ready",
             next_step="if the server speaks TLS, set `tls`",
@@ -124,24 +126,24 @@ _BY_TEXT = (
 )
 
 
-def _classify_rpc(error: RPCError) -> Verdict:
+def _diagnose_rpc(error: RPCError) -> Diagnosis:
     if error.status is RPCStatusCode.NOT_FOUND:
-        return Verdict(
+        return Diagnosis(
             "NamespaceNotFound",
             permanent=True,
             next_step="create the namespace, correct its name, or set"
             " temporal.retry_on: [namespace_not_found] if it is created late",
         )
     if error.status is RPCStatusCode.UNIMPLEMENTED:
-        return Verdict(
+        return Diagnosis(
             "NotTemporal",
             permanent=True,
             next_step=_NOT_TEMPORAL,
         )
     if error.status in {RPCStatusCode.UNAUTHENTICATED, RPCStatusCode.PERMISSION_DENIED}:
         kind = error.status.name.title().replace("_", "")
-        return Verdict(kind, permanent=True, next_step=_WRONG_KEY)
-    return Verdict(error.status.name.title().replace("_", ""))
+        return Diagnosis(kind, permanent=True, next_step=_WRONG_KEY)
+    return Diagnosis(error.status.name.title().replace("_", ""))
 
 
 async def look_closer(address: str, error: RuntimeError, *, tls: bool) -> PermanentError | None:

@@ -33,8 +33,8 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConf
 from temporal_runner.config.connections import TlsSettings
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.retry.connector import Verdict
-from temporal_runner.runtime.connection.failures import classify, look_closer
+from temporal_runner.retry.connector import Diagnosis
+from temporal_runner.runtime.connection.failures import diagnose, look_closer
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.values.redaction import remember
 
@@ -74,16 +74,16 @@ class Target:
     def __str__(self) -> str:
         return f"Temporal at {self.address} (namespace {self.namespace})"
 
-    def classify(self, error: Exception) -> Verdict:
+    def diagnose(self, error: Exception) -> Diagnosis:
         """What a failed attempt means for this target."""
-        verdict = classify(error)
-        if verdict.kind in {"NamespaceNotFound"} and "namespace_not_found" in self.retry_on:
-            return Verdict(verdict.kind)
-        if verdict.kind in {"Unauthenticated", "PermissionDenied"} and (
+        diagnosis = diagnose(error)
+        if diagnosis.kind in {"NamespaceNotFound"} and "namespace_not_found" in self.retry_on:
+            return Diagnosis(diagnosis.kind)
+        if diagnosis.kind in {"Unauthenticated", "PermissionDenied"} and (
             "permission_denied" in self.retry_on
         ):
-            return Verdict(verdict.kind)
-        return verdict
+            return Diagnosis(diagnosis.kind)
+        return diagnosis
 
     async def connect(self) -> Client:
         """One attempt: connect, ask for health, ask for the namespace."""

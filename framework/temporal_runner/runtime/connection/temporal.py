@@ -117,7 +117,7 @@ class TemporalConnection:
         connector = Connector(
             str(self.target),
             self.restart,
-            classify=self.target.classify,
+            diagnose=self.target.diagnose,
             log=log,
             look=look_at(self.target.address),
         )
@@ -150,7 +150,9 @@ class TemporalConnection:
         log.info("connected to %s", self.target)
         # A server is back so soon that waiting for it longer than a second between two looks would
         # be most of an outage's end. A fleet keeps its own delays.
-        connector.use(_each_second(self.restart) if self._alone else self.restart.without_limits())
+        connector.switch_to(
+            _each_second(self.restart) if self._alone else self.restart.without_limits()
+        )
         self.error = ""
         self._available.set()
         self._tell()
@@ -277,7 +279,7 @@ async def connect_to_temporal_with_retry(
         wake_on_port=wake_on_port,
     )
     connector = Connector(
-        str(target), options, classify=target.classify, log=log, look=look_at(target.address)
+        str(target), options, diagnose=target.diagnose, log=log, look=look_at(target.address)
     )
     return await connector.call(target.connect)
 

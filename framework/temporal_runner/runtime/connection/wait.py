@@ -49,7 +49,7 @@ async def _wait(plan: ConnectionPlan, timeout: float | None, once: bool) -> None
     target = make_target(plan)
     options = replace(plan.retry, max_attempts=1 if once else None, timeout=timeout)
     connector = Connector(
-        str(target), options, classify=target.classify, log=log, look=look_at(target.address)
+        str(target), options, diagnose=target.diagnose, log=log, look=look_at(target.address)
     )
     await connector.call(target.connect)
     log.info("%s is ready", target)

@@ -91,14 +91,14 @@ _SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] =
 
 
 def _search_attributes(
-    written: Mapping[str, tuple[str | None, Any]],
+    attributes: Mapping[str, tuple[str | None, Any]],
 ) -> TypedSearchAttributes | None:
-    if not written:
+    if not attributes:
         return None
     return TypedSearchAttributes(
         [
             SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
-            for name, (kind, value) in ((name, _dated(pair)) for name, pair in written.items())
+            for name, (kind, value) in ((name, _dated(pair)) for name, pair in attributes.items())
             if value is not None
         ]
     )

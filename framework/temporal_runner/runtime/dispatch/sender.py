@@ -9,7 +9,7 @@ from temporalio.client import Client
 from temporal_runner.errors import EventRejected
 from temporal_runner.events.event import Accepted
 from temporal_runner.plan import ConnectionPlan, Plan
-from temporal_runner.retry.connector import Connector, Verdict, classify
+from temporal_runner.retry.connector import Connector, Diagnosis, diagnose
 from temporal_runner.retry.port_watch import look_at
 from temporal_runner.routing.actions import Action
 from temporal_runner.runtime.connection.target import make_target
@@ -48,7 +48,7 @@ async def _connect(connection: ConnectionPlan) -> Client:
     connector = Connector(
         str(target),
         connection.retry,
-        classify=target.classify,
+        diagnose=target.diagnose,
         log=log,
         look=look_at(target.address),
     )
@@ -57,11 +57,11 @@ async def _connect(connection: ConnectionPlan) -> Client:
 
 async def _dispatch(action: Action, client: Client, connection: ConnectionPlan) -> Accepted:
     rpc_timeout = connection.settings.rpc_timeout
-    connector = Connector(f"event {action.event.id}", connection.retry, classify=_classify, log=log)
+    connector = Connector(f"event {action.event.id}", connection.retry, diagnose=_diagnose, log=log)
     return await connector.call(lambda: dispatch(action, client, rpc_timeout))
 
 
-def _classify(error: Exception) -> Verdict:
+def _diagnose(error: Exception) -> Diagnosis:
     if isinstance(error, EventRejected):
-        return Verdict("EventRejected", permanent=True)
-    return classify(error)
+        return Diagnosis("EventRejected", permanent=True)
+    return diagnose(error)

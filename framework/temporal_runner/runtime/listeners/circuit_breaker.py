@@ -25,7 +25,7 @@ _LOOK_AGAIN = 0.2
 """Seconds after which another asks again while one call tries whether Temporal works."""
 
 
-class Circuit:
+class CircuitBreaker:
     """Closed while calls succeed; open for a delay after failures in a row; then one call tries."""
 
     def __init__(

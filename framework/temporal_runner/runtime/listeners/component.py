@@ -133,7 +133,7 @@ class Listener:
             raise
         self._failure = ""
         try:
-            await _one_upon_the_other(self._intake.run, self._dispatch.run)
+            await _run_stacked(self._intake.run, self._dispatch.run)
         finally:
             await self.inbox.close()
 
@@ -152,7 +152,7 @@ def _make_inbox(plan: ListenerPlan) -> Inbox | None:
     return Inbox(settings.path, max_size=settings.max_size, max_age=settings.max_age)
 
 
-async def _one_upon_the_other(
+async def _run_stacked(
     upper: Callable[[], Awaitable[None]], lower: Callable[[], Awaitable[None]]
 ) -> None:
     """Run both until one ends or this is cancelled; the upper one is stopped before the lower."""

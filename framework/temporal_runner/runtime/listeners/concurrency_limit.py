@@ -23,7 +23,7 @@ _RETRY_AFTER = 1.0
 """Seconds after which its event is asked for again then."""
 
 
-class Pace:
+class ConcurrencyLimit:
     """Lets calls begin, as many at a time as succeed."""
 
     def __init__(self, most: int) -> None:

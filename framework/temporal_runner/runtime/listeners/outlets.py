@@ -13,13 +13,13 @@ from temporal_runner.plan import ListenerPlan
 from temporal_runner.routing.actions import Action
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.dispatch.actions import dispatch
-from temporal_runner.runtime.listeners.circuit_breaker import Circuit
-from temporal_runner.runtime.listeners.concurrency_limit import Pace
+from temporal_runner.runtime.listeners.circuit_breaker import CircuitBreaker
+from temporal_runner.runtime.listeners.concurrency_limit import ConcurrencyLimit
 from temporal_runner.runtime.storage.inbox import Inbox
 
 _RETRY_AFTER = 5.0
 """Seconds after which a sender is asked to come again while Temporal is away."""
-_PACED = frozenset(["start", "signal", "signal_with_start", "start_activity"])
+_LIMITED = frozenset(["start", "signal", "signal_with_start", "start_activity"])
 """Actions that the server takes by itself: an update waits for a worker, too."""
 _WRITE_TIME = 5.0
 """Seconds that writing what is in flight may take while the runner stops."""
@@ -60,16 +60,18 @@ class TemporalOutlet:
     ) -> None:
         names = {route.connection for route in plan.routes}
         self._connections = {name: connections[name] for name in names}
-        self._circuits = {name: Circuit(plan.retry.backoff, log) for name in names}
-        self._paces = {name: Pace(plan.settings.max_in_flight) for name in names}
+        self._circuit_breakers = {name: CircuitBreaker(plan.retry.backoff, log) for name in names}
+        self._limits = {name: ConcurrencyLimit(plan.settings.max_in_flight) for name in names}
         for name in names:
-            connections[name].when_lost(self._paces[name].lost)
-            connections[name].when_lost(self._circuits[name].reset)
+            connections[name].when_lost(self._limits[name].lost)
+            connections[name].when_lost(self._circuit_breakers[name].reset)
 
     @property
     def error(self) -> str:
         """Why calls are refused though the connection is there."""
-        return next((circuit.error for circuit in self._circuits.values() if circuit.error), "")
+        return next(
+            (circuit.error for circuit in self._circuit_breakers.values() if circuit.error), ""
+        )
 
     @property
     def drain_time(self) -> float:
@@ -82,20 +84,22 @@ class TemporalOutlet:
     async def wait_open(self, action: Action | None = None) -> None:
         """Temporal can be used."""
         for name in self._connections if action is None else (action.connection,):
-            await self._circuits[name].wait()
+            await self._circuit_breakers[name].wait()
             await self._connections[name].wait_available()
 
     async def take(self, action: Action, delivery: Delivery) -> Accepted:
         """Carry it out."""
         connection = self._connections[action.connection]
         self._check(connection)
-        with self._circuits[action.connection].call():
-            if action.kind in _PACED:
-                return await self._paced(action, connection, self._paces[action.connection])
+        with self._circuit_breakers[action.connection].call():
+            if action.kind in _LIMITED:
+                return await self._limited(action, connection, self._limits[action.connection])
             return await self._dispatch(action, connection)
 
-    async def _paced(self, action: Action, connection: TemporalConnection, pace: Pace) -> Accepted:
-        begun = await pace.begin()
+    async def _limited(
+        self, action: Action, connection: TemporalConnection, limit: ConcurrencyLimit
+    ) -> Accepted:
+        begun = await limit.begin()
         succeeded = False
         try:
             self._check(connection)
@@ -105,7 +109,7 @@ class TemporalOutlet:
             succeeded = True  # the server said so
             raise
         finally:
-            pace.end(begun, succeeded=succeeded)
+            limit.end(begun, succeeded=succeeded)
         return accepted
 
     async def _dispatch(self, action: Action, connection: TemporalConnection) -> Accepted:

@@ -97,14 +97,14 @@ class Receiver:
             while True:
                 source = await connector.call(self._connect, proves_health=False)
                 if not connected_before:
-                    connector.use(self._retry.without_limits())
+                    connector.switch_to(self._retry.without_limits())
                     connected_before = True
                 try:
                     await self._listen(source, connector)
                 except Exception as error:
                     self.ready, self.error = False, str(error) or type(error).__name__
                     await self._close(source)
-                    await connector.failed(error)
+                    await connector.back_off_after(error)
         except asyncio.CancelledError:
             self.error = "stopping"
             raise
@@ -128,7 +128,7 @@ class Receiver:
             if isinstance(source, PullSource):
                 await self._pull(source, connector)
             elif isinstance(source, PushSource):
-                connector.healthy()
+                connector.reset()
                 self._receiving()
                 await source.serve(self._deliver)
                 raise TransientError("the source stopped serving")
@@ -159,7 +159,7 @@ class Receiver:
             await self._room()
             self._receiving()
             deliveries = await source.receive()
-            connector.healthy()
+            connector.reset()
             for delivery in deliveries:
                 self._start(delivery)
 

@@ -106,7 +106,7 @@ class Settler:
             except Busy:
                 continue
             except TransientError as error:
-                await connector.failed(error)
+                await connector.back_off_after(error)
 
     async def _unrouted(self, settlement: Settlement, errors: list[str], hold: bool) -> None:
         if errors:

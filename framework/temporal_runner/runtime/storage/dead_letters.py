@@ -100,9 +100,9 @@ class DeadLetters:
         Raises:
             TransientError: There is no room, or it could not be written.
         """
-        written = json.dumps(event.to_dict(), default=str)
+        event_json = json.dumps(event.to_dict(), default=str)
         why = writable(redacted(reason))
-        row = (listener, writable(event_key), written, why, time.time())
+        row = (listener, writable(event_key), event_json, why, time.time())
         try:
             await self._database.run(lambda connection: _keep(connection, row, self._max_size))
         except TransientError as error:
@@ -150,11 +150,11 @@ def _find(
         DeadLetter(
             id=number,
             listener=owner,
-            event=Event.from_dict(json.loads(written)),
+            event=Event.from_dict(json.loads(event_json)),
             reason=reason,
             rejected=datetime.fromtimestamp(rejected, UTC),
             times=times,
         )
-        for number, owner, written, reason, rejected, times in connection.execute(query)
+        for number, owner, event_json, reason, rejected, times in connection.execute(query)
         if (listener is None or owner == listener) and (ids is None or number in ids)
     ]

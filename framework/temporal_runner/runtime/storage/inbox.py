@@ -143,13 +143,13 @@ class Inbox:
             Busy: There is no room.
             TransientError: It could not be written.
         """
-        written = json.dumps(event.to_dict(), default=str)
-        size = len(written)
+        event_json = json.dumps(event.to_dict(), default=str)
+        size = len(event_json)
         # One that is larger than the whole inbox is let into an empty one.
         self._full = self._full or (self.events > 0 and self.bytes + size > self._max_size)
         if refusal := self.refusal():
             raise Busy(refusal, retry_after=_RETRY_AFTER)
-        row = (writable(event_key), writable(ordering_key), time.time(), written)
+        row = (writable(event_key), writable(ordering_key), time.time(), event_json)
         # Counted before it is on disk, so that those who come meanwhile see the room that is left.
         self._changed(1, size)
         try:

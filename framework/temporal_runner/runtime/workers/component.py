@@ -100,36 +100,36 @@ class WorkerComponent:
         self._failed_before = True
         with contextlib.suppress(RPCError):  # the first look meets the same, and tells
             await self._pollers.look(client)
-        shift = self._begin(client)
+        worker = self._begin(client)
         try:
             while True:
-                await self._watch(shift)
-                shift, before = self._begin(self.connection.client), shift
+                await self._watch(worker)
+                worker, before = self._begin(self.connection.client), worker
                 log.info("worker %s: polling with the connection's new client", self.name)
                 self._retire(before)
         except asyncio.CancelledError:
             self.ready, self.error = False, "stopping"
-            await shift.end()
+            await worker.end()
             if self._retired:
                 await asyncio.wait(self._retired, timeout=_LAST_OF_RETIRED)
             raise
         except Exception:
             self.ready = False
-            self._retire(shift)  # a worker that failed may fail to end, too: nobody waits for it
+            self._retire(worker)  # a worker that failed may fail to end, too: nobody waits for it
             raise
 
-    def _begin(self, client: Client) -> Shift:
+    def _begin(self, client: Client) -> RunningWorker:
         """Build a worker, and let it run."""
         self._pollers.begin()
-        return Shift(self._plan, self.identity, client, self.connection.client)
+        return RunningWorker(self._plan, self.identity, client, self.connection.client)
 
-    def _retire(self, shift: Shift) -> None:
+    def _retire(self, worker: RunningWorker) -> None:
         """Let a worker whose place is taken end in its own time."""
-        task = asyncio.create_task(shift.end(), name=f"worker {self.name}, retired")
+        task = asyncio.create_task(worker.end(), name=f"worker {self.name}, retired")
         self._retired.add(task)
         task.add_done_callback(self._retired.discard)
 
-    async def _watch(self, shift: Shift) -> None:
+    async def _watch(self, worker: RunningWorker) -> None:
         """Keep `ready` true to the facts; return when another worker should take its place.
 
         Raises:
@@ -141,11 +141,11 @@ class WorkerComponent:
             if not self.connection.ready:
                 self.ready, self.error = False, "Temporal is not available"
                 soon, missed_since = _LOOK_SOON, time.monotonic()
-            elif shift.shared is not self.connection.client and not shift.activities:
+            elif worker.shared is not self.connection.client and not worker.activities:
                 # With activities in hand its place is not taken: ending it would cancel them.
                 return
-            elif not shift.running.done():
-                await self._look(shift)
+            elif not worker.running.done():
+                await self._look(worker)
                 soon = min(_LOOK_SOON, soon * 2)
                 if self.ready:
                     missed_since = time.monotonic()
@@ -153,21 +153,21 @@ class WorkerComponent:
                     gone = format_duration(_GIVEN_UP_AFTER)
                     raise TransientError(f"the server has not seen its poller for {gone}")
             pause = _LOOK_LATER if self.ready else soon
-            if await self._ended(shift, pause):
-                await shift.running
+            if await self._ended(worker, pause):
+                await worker.running
                 raise RuntimeError("the worker ended by itself")
 
-    async def _ended(self, shift: Shift, pause: float) -> bool:
+    async def _ended(self, worker: RunningWorker, pause: float) -> bool:
         """Wait that long, but no longer than the worker lives or its connection stays as it is."""
         changed = asyncio.ensure_future(self.connection.wait_changed())
-        ends = {shift.running, changed}
+        ends = {worker.running, changed}
         await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         changed.cancel()
-        return shift.running.done()
+        return worker.running.done()
 
-    async def _look(self, shift: Shift) -> None:
+    async def _look(self, worker: RunningWorker) -> None:
         try:
-            seen = await self._pollers.look(shift.client) or shift.has_no_room
+            seen = await self._pollers.look(worker.client) or worker.has_no_room
         except RPCError as error:
             if error.status not in _NOT_TOLD:
                 self.connection.suspect()
@@ -180,7 +180,7 @@ class WorkerComponent:
         self.error = "" if seen else "the server does not see its poller yet"
 
 
-class Shift:
+class RunningWorker:
     """One SDK worker at work, until another takes its place.
 
     Attributes:
@@ -247,24 +247,24 @@ class Shift:
 class _Counting(Interceptor):
     """Counts the activities that a worker has in hand."""
 
-    def __init__(self, shift: Shift) -> None:
-        self._shift = shift
+    def __init__(self, worker: RunningWorker) -> None:
+        self._worker = worker
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        return _CountingInbound(next, self._shift)
+        return _CountingInbound(next, self._worker)
 
 
 class _CountingInbound(ActivityInboundInterceptor):
-    def __init__(self, inner: ActivityInboundInterceptor, shift: Shift) -> None:
+    def __init__(self, inner: ActivityInboundInterceptor, worker: RunningWorker) -> None:
         super().__init__(inner)
-        self._shift = shift
+        self._worker = worker
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
-        self._shift.activities += 1
+        self._worker.activities += 1
         try:
             return await super().execute_activity(input)
         finally:
-            self._shift.activities -= 1
+            self._worker.activities -= 1
 
 
 def _make_executor(plan: WorkerPlan) -> Executor:

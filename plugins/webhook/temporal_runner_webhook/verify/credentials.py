@@ -44,11 +44,11 @@ def basic(settings: BasicVerification) -> Check:
     users = [f"{user.username}:{user.password.reveal()}".encode() for user in settings.users]
 
     def check(request: Request) -> None:
-        kind, _, written = request.headers.get("authorization", "").partition(" ")
+        kind, _, encoded = request.headers.get("authorization", "").partition(" ")
         if kind.lower() != "basic":
             raise unauthorized("give a user and a password (Authorization: Basic)", _BASIC)
         try:
-            given = base64.b64decode(written.strip(), validate=True)
+            given = base64.b64decode(encoded.strip(), validate=True)
         except (binascii.Error, ValueError):
             raise unauthorized("the header authorization is not base64", _BASIC) from None
         if not _is_one_of(given, users):

@@ -105,9 +105,9 @@ class SnsVerify:
         log.info("confirmed the subscription to %s", message["TopicArn"])
         return True
 
-    def _check_time(self, written: str) -> None:
+    def _check_time(self, timestamp: str) -> None:
         try:
-            age = self._clock() - datetime.fromisoformat(written).timestamp()
+            age = self._clock() - datetime.fromisoformat(timestamp).timestamp()
         except (ValueError, OverflowError):
             raise unauthorized("the message's time cannot be read") from None
         if abs(age) > self._settings.tolerance.total_seconds():
