@@ -13,7 +13,7 @@ from temporal_runner.routing.expressions import Expression, ExpressionError, Sco
 
 
 @pytest.mark.parametrize(
-    ("source", "loops", "power"),
+    ("source", "loops", "lookups"),
     [
         ("event.data.a == 1", 0, 0),
         ("event.data.a + event.data.b", 0, 0),
@@ -37,9 +37,9 @@ from temporal_runner.routing.expressions import Expression, ExpressionError, Sco
         ("size(event.data.l.map(x, x)) > 1 && event.data.a", 2, 0),
     ],
 )
-def test_how_the_work_grows(source: str, loops: int, power: int) -> None:
+def test_how_the_work_grows(source: str, loops: int, lookups: int) -> None:
     """Loops in loops, and what is looked up in them."""
-    assert cost_of(source) == Cost(loops, power)
+    assert cost_of(source) == Cost(loops, lookups)
 
 
 def test_weight() -> None:

@@ -50,18 +50,18 @@ class Cost:
 
     Attributes:
         loops: The power of the longest list's length that its loops take.
-        looks: The power at which names inside loops copy what they stand for.
+        lookups: The power at which names inside loops copy what they stand for.
         makes_lists: It makes longer lists, of texts or of lists in lists.
     """
 
     loops: int = 0
-    power: int = 0
+    lookups: int = 0
     makes_lists: bool = False
 
     @property
     def grows(self) -> bool:
         """Faster than the event does: then the event's weight has to be looked at."""
-        return self.loops > 1 or self.power > 0
+        return self.loops > 1 or self.lookups > 0
 
     def is_too_much(self, weight: Weight) -> bool:
         """Whether an event of this weight is too much work."""
@@ -69,7 +69,7 @@ class Cost:
         if self.makes_lists:
             longest = max(longest, weight.text, weight.all)
         copies = int(longest**self.loops) // _STEPS_OF_A_COPY
-        return bool(max(copies, weight.all * longest**self.power) > _MOST)
+        return bool(max(copies, weight.all * longest**self.lookups) > _MOST)
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class _Bracket:
 
 def cost_of(source: str) -> Cost:
     """How the work of a CEL expression grows; its texts are blanks by now."""
-    level = loops = power = 0
+    level = loops = lookups = 0
     levels: dict[str, int | None] = {"event": 0}
     brackets = [_Bracket(False)]
     closed_constant = False
@@ -118,12 +118,12 @@ def cost_of(source: str) -> Cost:
             _take_in(brackets[-1], closed.outermost)
             continue
         elif (found := levels.get(mark["name"] or "")) is not None:
-            power = max(power, level - found)
+            lookups = max(lookups, level - found)
             for bracket in brackets:
                 bracket.constant = False
             _take_in(around, found)
         closed_constant = False
-    return Cost(loops, power, _LISTS.search(source) is not None)
+    return Cost(loops, lookups, _LISTS.search(source) is not None)
 
 
 def _take_in(bracket: _Bracket, level: int | None) -> None:
