@@ -51,8 +51,9 @@ lint: setup  ## style, types and import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: setup  ## renew the reference pages that are written from the code
+docs: setup  ## renew the pages and the picture that are made from the code
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/house.py
 
 format: setup
 	$(BIN)/ruff check --fix .

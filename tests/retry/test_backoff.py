@@ -1,4 +1,4 @@
-"""Backoff strategies: against the older library too, and what a wrong one is told."""
+"""Backoff strategies: against both libraries of that name, and what a wrong one is told."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -16,34 +17,21 @@ from temporal_runner.retry.backoff import Backoff, BuildWaits, NoOptions, Timing
 from tests.installed import CACHE, install, skip_or_fail
 from tests.support import ROOT
 
-OLD = "2.2.1"
+SUCCESSOR = "3.0.0"
 
 
-def test_the_contract_holds_on_the_older_library() -> None:
-    """The strategies keep their contract on backoff 2.2.1, which installs the same folder."""
-    folder = CACHE / f"backoff-{OLD}"
-    if not (folder / f"backoff-{OLD}.dist-info").is_dir():
-        done = install(folder, f"backoff=={OLD}")
+def test_the_contract_holds_on_the_successor_of_the_library() -> None:
+    """python-backoff installs the same folder: who has it instead has the same strategies."""
+    folder = CACHE / f"python-backoff-{SUCCESSOR}"
+    if not (folder / f"python_backoff-{SUCCESSOR}.dist-info").is_dir():
+        done = install(folder, f"python-backoff=={SUCCESSOR}")
         if done.returncode:
-            skip_or_fail(f"backoff {OLD} cannot be installed: {done.stderr.strip()[-300:]}")
+            skip_or_fail(f"python-backoff cannot be installed: {done.stderr.strip()[-300:]}")
+    contract = "tests/retry/test_backoff_contract.py"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "tests/retry/test_backoff_contract.py",
-            "-q",
-            "-n0",
-            "--confcutdir",
-            "tests/retry",
-        ],
+        [sys.executable, "-m", "pytest", contract, "-q", "-n0", "--confcutdir", "tests/retry"],
         cwd=ROOT,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(folder),
-            "EXPECTED_BACKOFF": OLD,
-            "EXPECTED_BACKOFF_PATH": str(folder),
-        },
+        env={**os.environ, "PYTHONPATH": str(folder), "EXPECTED_BACKOFF": str(folder)},
         capture_output=True,
         text=True,
         timeout=100,
@@ -52,6 +40,13 @@ def test_the_contract_holds_on_the_older_library() -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_the_folder_of_the_library_is_one_distributions() -> None:
+    """Two that install `backoff/` would each break the other when one is removed or renewed."""
+    assert metadata.packages_distributions()["backoff"] == ["backoff"]
+    requires = metadata.requires("temporal-runner") or []
+    assert [one for one in requires if "backoff" in one] == ["backoff>=2.2"]
 
 
 def backoff(build: BuildWaits) -> Backoff:

@@ -1,1 +1,1 @@
-"""Events as CloudEvents describe them: read, told apart, and never looser than JSON is."""
+"""Events as CloudEvents describe them: read from JSON, checked, and told apart."""

@@ -1,4 +1,4 @@
-"""The one module that a plugin author imports: everything a runner plugin may use, and no more.
+"""The one door for plugin authors: everything that a runner plugin may use, and no more.
 
 from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 """

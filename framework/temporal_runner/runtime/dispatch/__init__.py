@@ -1,1 +1,1 @@
-"""One action against Temporal, done once."""
+"""One action against Temporal, done once; also without a listener, for commands."""
