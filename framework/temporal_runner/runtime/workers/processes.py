@@ -1,6 +1,6 @@
 """A worker in processes of its own: each is a component, with its own Python and SDK runtime.
 
-The runner tells a process what to run and hears how that goes; `assigned.py` is the process's side.
+The runner tells a process what to run and hears how that goes; `child.py` is the process's side.
 
     runner  -- stdin: an Assignment, then nothing; its end is the runner's -->  process
     runner  <-- stdout: a Report a second, or when something changed --------  process
