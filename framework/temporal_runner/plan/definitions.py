@@ -10,12 +10,13 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
 from temporalio import activity, workflow
+
+from temporal_runner.values.texts import suggest
 
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
@@ -55,8 +56,7 @@ def import_target(target: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            near = get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = suggest(part, dir(found))
             raise DefinitionError(f"there is no {part!r} in {module_name}{hint}") from None
         except Exception as error:  # a module's own __getattr__ is the user's code too
             raise DefinitionError(

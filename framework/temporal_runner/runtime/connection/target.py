@@ -33,10 +33,12 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConf
 from temporal_runner.config.connections import TlsSettings
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.retry.connector import Diagnosis
+from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
+from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.failures import diagnose, look_closer
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.values.redaction import remember
+from temporal_runner.values.texts import one_line
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
 log = logging.getLogger("temporal_runner.temporal")
@@ -84,6 +86,11 @@ class Target:
         ):
             return Diagnosis(diagnosis.kind)
         return diagnosis
+
+    def connector(self, retry: RetryOptions, log: logging.Logger) -> Connector:
+        """What calls `connect` until it succeeds; between two attempts it looks at the port."""
+        look = look_at(self.address)
+        return Connector(str(self), retry, diagnose=self.diagnose, log=log, look=look)
 
     async def connect(self) -> Client:
         """One attempt: connect, ask for health, ask for the namespace."""
@@ -203,7 +210,7 @@ def load_profile(
 def _told(error: Exception) -> str:
     """Why a profile cannot be read, without the lines and the values that the reader shows."""
     text = re.sub(r"(?m)^ *\d* *\|.*\n?", "", str(error))
-    return re.sub(r"string \"[^\n]*\"", "a string", " ".join(text.split()))
+    return re.sub(r"string \"[^\n]*\"", "a string", one_line(text))
 
 
 def _tls(settings: TlsSettings) -> TLSConfig | bool:
