@@ -14,8 +14,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
-from temporalio import activity, workflow
-
+from temporal_runner.plan.sdk_internals import activity_type, workflow_type
 from temporal_runner.values.texts import suggest
 
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
@@ -179,20 +178,3 @@ def _made(found: Any, target: str) -> Any:
         raise DefinitionError(
             f"{target} cannot be called without arguments: {type(error).__name__}: {error}"
         ) from error
-
-
-# The SDK keeps definitions in private records and has no public way to ask for their names.
-
-
-def workflow_type(candidate: type) -> str | None:
-    """The workflow type of a class, "" for a dynamic workflow, None where it is no workflow."""
-    definition = workflow._Definition.from_class(candidate)
-    if definition is None or definition.cls is not candidate:
-        return None
-    return definition.name or ""
-
-
-def activity_type(candidate: Any) -> str | None:
-    """The activity type of a function, "" for a dynamic one, None where it is no activity."""
-    definition = activity._Definition.from_callable(candidate)
-    return None if definition is None else definition.name or ""

@@ -16,8 +16,8 @@ from temporal_runner.config.routes import (
     StartRoute,
     UpdateRoute,
 )
-from temporal_runner.plan import definitions
 from temporal_runner.plan.records import WorkerPlan
+from temporal_runner.plan.sdk_internals import activity_type, workflow_type
 from temporal_runner.values.texts import suggest
 
 
@@ -114,5 +114,5 @@ def _started(route: RouteSection) -> _Started | None:
 def _types(worker: WorkerPlan, noun: Literal["workflow", "activity"]) -> list[str]:
     """The types that a worker has; an empty one stands for any."""
     if noun == "workflow":
-        return [definitions.workflow_type(item) or "" for item in worker.workflows]
-    return [definitions.activity_type(item) or "" for item in worker.activities]
+        return [workflow_type(item) or "" for item in worker.workflows]
+    return [activity_type(item) or "" for item in worker.activities]

@@ -11,6 +11,7 @@ from temporal_runner.config.problems import Loc
 from temporal_runner.plan import definitions
 from temporal_runner.plan.records import WorkerPlan
 from temporal_runner.plan.resolve import Resolver
+from temporal_runner.plan.sdk_internals import activity_type, workflow_type
 from temporal_runner.retry.connector import RetryOptions
 
 
@@ -24,7 +25,7 @@ def plan_worker(resolver: Resolver, restart: RetryOptions, name: str) -> WorkerP
         "workflow",
         settings.workflows,
         definitions.workflows_of,
-        definitions.workflow_type,
+        workflow_type,
         (*loc, "workflows"),
     )
     activities = _definitions(
@@ -32,7 +33,7 @@ def plan_worker(resolver: Resolver, restart: RetryOptions, name: str) -> WorkerP
         "activity",
         settings.activities,
         definitions.activities_of,
-        definitions.activity_type,
+        activity_type,
         (*loc, "activities"),
     )
     factory = settings.activity_executor.factory

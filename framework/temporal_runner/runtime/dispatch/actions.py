@@ -32,6 +32,7 @@ from temporal_runner.config.routes import SignalDuplicate, StartRoute
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events.event import Accepted
 from temporal_runner.events.identity import event_key
+from temporal_runner.plan.sdk_internals import is_refused
 from temporal_runner.routing.actions import (
     Action,
     Signal,
@@ -220,9 +221,8 @@ async def _signal_duplicate(
 
 
 async def _raise_if_refused(handle: WorkflowUpdateHandle[Any]) -> None:
-    """Raise what the workflow's validator said. The outcome came with the answer: no call more."""
-    outcome = handle._known_outcome
-    if outcome is not None and outcome.HasField("failure"):
+    """Raise what the workflow's validator said."""
+    if is_refused(handle):
         await handle.result()
 
 

@@ -89,6 +89,7 @@ class Starts:
 
 
 _starts: WeakKeyDictionary[Client, Starts] = WeakKeyDictionary()
+"""Of the process, and yet each client's own: it goes with the client, which has no place for it."""
 
 
 def starts_of(client: Client) -> Starts:
