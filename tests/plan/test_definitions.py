@@ -9,14 +9,13 @@ import pytest
 from temporal_runner.plan.definitions import (
     DefinitionError,
     activities_of,
-    activity_type,
     exception_of,
     extension_of,
     factory_of,
     import_target,
-    workflow_type,
     workflows_of,
 )
+from temporal_runner.plan.sdk_internals import activity_type, workflow_type
 from tests.config.reading import fresh_imports, write_flows  # noqa: F401
 
 MORE = '''

@@ -8,8 +8,11 @@ import pytest
 
 from temporal_runner.config.load import load
 from temporal_runner.errors import UsageError
+from temporal_runner.events.event import Event
 from temporal_runner.plan import connection_plans
 from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.routing.actions import Start
+from temporal_runner.routing.routes import route
 from tests.config.reading import (
     WORKER,
     found,
@@ -78,7 +81,9 @@ def test_a_sound_config(write_config: WriteConfig) -> None:
     (worker,), (listener,) = plan.workers, plan.listeners
     assert [found.__name__ for found in worker.workflows] == ["FulfilOrder"]
     assert [found.__name__ for found in worker.activities] == ["ship_order"]
-    assert listener.routes[0].task_queue == "orders"
+    action = route(listener.routes, Event(id="1", source="/s", type="t")).action
+    assert isinstance(action, Start)
+    assert action.start.options.task_queue == "orders"
     assert plan.warnings == ()
 
 

@@ -28,7 +28,7 @@ from temporal_runner.config.load import load
 from temporal_runner.events.event import Event, Written
 from temporal_runner.plan import make_plan
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.routing.actions import Action
+from temporal_runner.routing.actions import Start
 from temporal_runner.routing.routes import route
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.runtime.dispatch.start_requests import Starts, starts_of
@@ -70,14 +70,14 @@ class Sent:
         self.requests = service.requests
 
 
-MakeActions = Callable[..., list[Action]]
+MakeActions = Callable[..., list[Start]]
 
 
 @pytest.fixture
 def actions(write_config: WriteConfig) -> MakeActions:
     """The actions of one start route, one for each event."""
 
-    def make(*events: Event, **settings: Any) -> list[Action]:
+    def make(*events: Event, **settings: Any) -> list[Start]:
         settings = {"start": "Nobody", "task_queue": f"none-{uuid4().hex[:8]}", **settings}
         source = {"source": "webhook", "options": {"verify": {"scheme": "none"}}}
         config = {
@@ -88,7 +88,7 @@ def actions(write_config: WriteConfig) -> MakeActions:
         made = []
         for event in events:
             decision = route(plan.listeners[0].routes, event)
-            assert decision.action is not None, decision.errors
+            assert isinstance(decision.action, Start), decision.errors
             made.append(decision.action)
         return made
 

@@ -8,22 +8,36 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from temporal_runner.config.routes import Route as RouteSection
+from temporal_runner.config.routes import RouteSection
 from temporal_runner.events.event import Event
 from temporal_runner.events.identity import derived_id, event_key
+from temporal_runner.routing.actions import (
+    Signal,
+    SignalWithStart,
+    Start,
+    StartActivity,
+    Update,
+    UpdateWithStart,
+)
+from temporal_runner.routing.compile import RouteProblem, compile_route
 from temporal_runner.routing.routes import Route, route
 
 SECTION: TypeAdapter[Any] = TypeAdapter(RouteSection)
 
 
+def compiled_route(
+    section: dict[str, Any], index: int = 0, task_queue: str | None = "q"
+) -> Route | list[RouteProblem]:
+    settings = SECTION.validate_json(json.dumps(section))
+    return compile_route(settings, index, listener="shop", connection="", task_queue=task_queue)
+
+
 def routes(*sections: dict[str, Any]) -> list[Route]:
     """Compiled routes of a listener called `shop`."""
-    compiled = [
-        Route(SECTION.validate_json(json.dumps(section)), index, "shop", "")
-        for index, section in enumerate(sections)
-    ]
-    assert [one.problems for one in compiled] == [[] for _ in compiled]
-    return compiled
+    compiled = [compiled_route(section, index) for index, section in enumerate(sections)]
+    sound = [one for one in compiled if isinstance(one, Route)]
+    assert sound == compiled
+    return sound
 
 
 def event(**attributes: Any) -> Event:
@@ -171,39 +185,40 @@ def test_start() -> None:
         on_duplicate={"signal": "again", "args": ["${{ event.id }}"]},
     )
     action = route(routes(section), event()).action
-    assert action is not None
+    assert isinstance(action, Start)
     assert (action.kind, action.name, action.listener) == ("start", "Order", "shop")
-    assert action.start is not None
-    assert action.start.workflow == "Order"
-    assert action.start.task_queue == "q"
+    assert action.start.options.workflow == "Order"
+    assert action.start.options.task_queue == "q"
     assert action.start.args == [{"n": 1}, 5]
     assert action.start.memo == {"n": 1}
     assert action.start.search_attributes == {"Customer": (None, "c-1"), "Amount": ("Double", 1)}
-    assert action.fairness_key == "t-1"
+    assert action.start.fairness_key == "t-1"
     assert action.duplicate_args == ["e-1"]
 
 
-@pytest.mark.parametrize("kind", ["signal", "update"])
-def test_signal_and_update(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "made"), [("signal", Signal), ("update", Update)])
+def test_signal_and_update(kind: str, made: type[Signal | Update]) -> None:
     """A signal or an update goes to a workflow that runs, and starts none."""
     action = route(routes({kind: "go", "id": "w", "args": ARGS}), event()).action
-    assert action is not None
+    assert isinstance(action, made)
     assert (action.kind, action.name, action.id) == (kind, "go", "w")
     assert action.args == [{"n": 1}, 5]
-    assert action.start is None
+    assert not hasattr(action, "start")
 
 
-@pytest.mark.parametrize("kind", ["signal_with_start", "update_with_start"])
-def test_with_start(kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [("signal_with_start", SignalWithStart), ("update_with_start", UpdateWithStart)],
+)
+def test_with_start(kind: str, made: type[SignalWithStart | UpdateWithStart]) -> None:
     """With start, `args` belong to the signal or update and `start_args` to the workflow."""
     section = {kind: "go", "id": "w", "workflow": "Order", "task_queue": "q", "args": ARGS,
                "start_args": ["${{ event.id }}"]}  # fmt: skip
     action = route(routes(section), event()).action
-    assert action is not None
+    assert isinstance(action, made)
     assert (action.kind, action.name, action.id) == (kind, "go", "w")
     assert action.args == [{"n": 1}, 5]
-    assert action.start is not None
-    assert action.start.workflow == "Order"
+    assert action.start.options.workflow == "Order"
     assert action.start.args == ["e-1"]
 
 
@@ -212,18 +227,41 @@ def test_start_activity() -> None:
     section = {"start_activity": "ship", "task_queue": "q", "start_to_close_timeout": "5s",
                "args": ARGS}  # fmt: skip
     action = route(routes(section), event()).action
-    assert action is not None
+    assert isinstance(action, StartActivity)
     assert (action.kind, action.name) == ("start_activity", "ship")
+    assert action.settings.task_queue == "q"
     assert action.id == derived_id("shop", event())
     assert action.args == [{"n": 1}, 5]
-    assert action.start is None
+
+
+def test_two_events_share_what_is_of_their_route() -> None:
+    """How a route starts its workflows is one object, by which its first request is remembered."""
+    (one,) = routes(start("A"))
+    first, second = route([one], event()).action, route([one], event(id="e-2")).action
+    assert isinstance(first, Start)
+    assert isinstance(second, Start)
+    assert first.start.options is second.start.options
+    (other,) = routes(start("A"))
+    again = route([other], event()).action
+    assert isinstance(again, Start)
+    assert again.start.options != first.start.options
+
+
+def test_a_route_without_its_queue_is_none() -> None:
+    """Where the task queue is not known there is no route, though nothing is wrong in it."""
+    section = {"start": "A", "args": ["${{ event.data }}"]}
+    assert compiled_route(section, task_queue=None) == []
+    wrong = compiled_route(section | {"args": ["${{ y }}"]}, task_queue=None)
+    assert isinstance(wrong, list)
+    assert [problem.loc for problem in wrong] == [("args", 0)]
 
 
 def test_every_wrong_expression_of_a_route_is_found() -> None:
     """Compiling a route goes on after an error, so that all are reported at once."""
     section = start("A", when="x", id="${{ y }}", args=["ok", "${{ z }}"], memo={"m": "${{ w }}"})
-    one = Route(SECTION.validate_json(json.dumps(section)), 0, "shop", "")
-    assert [(loc, message.split(";")[0]) for loc, message in one.problems] == [
+    wrong = compiled_route(section)
+    assert isinstance(wrong, list)
+    assert [(problem.loc, problem.message.split(";")[0]) for problem in wrong] == [
         (("when",), "unknown name 'x'"),
         (("id",), "unknown name 'y'"),
         (("args", 1), "unknown name 'z'"),

@@ -72,16 +72,14 @@ async def _send(actions: list[Action], plan: Plan) -> None:
 
 
 def _listener(plan: Plan, name: str) -> ListenerPlan:
-    from difflib import get_close_matches
-
     from temporal_runner.errors import UsageError
+    from temporal_runner.values.texts import suggest
 
     found = {listener.name: listener for listener in plan.listeners}
     if name in found:
         return found[name]
-    near = get_close_matches(name, found, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(found) or 'none'}"
-    raise UsageError(f"{plan.file.name}: there is no listener {name!r}; {hint}")
+    hint = suggest(name, found, otherwise=f"there are: {', '.join(found) or 'none'}")
+    raise UsageError(f"{plan.file.name}: there is no listener {name!r}{hint}")
 
 
 def _say_accepted(action: Action, accepted: Accepted) -> None:

@@ -62,7 +62,8 @@ def wait(
     except ValueError as error:
         raise UsageError(f"--timeout {timeout}: {error}, or none") from None
     command = ctx.meta[_COMMAND]
-    _load_for(command)
+    runner: Any = ctx.find_root().command
+    _load_for(command, runner)
     loaded = load(config) if config else None
     settings = loaded.settings.log if loaded else LogSettings()
     set_up_log("error" if health_check else settings.level, settings.format)
@@ -72,10 +73,10 @@ def wait(
         )
     )
     if command:
-        _become(command)
+        _become(command, runner)
 
 
-def _load_for(command: list[str]) -> None:
+def _load_for(command: list[str], runner: Any) -> None:
     """Load all that `runner start` loads now, while Temporal is not there yet.
 
     It is some seconds of work where several containers of a machine do it, all at the moment when
@@ -84,22 +85,18 @@ def _load_for(command: list[str]) -> None:
     if command[:2] != ["runner", "start"]:
         return
     import temporal_runner.runtime.supervisor  # noqa: F401
-    from temporal_runner.cli.app import app
     from temporal_runner.config.load import load
     from temporal_runner.plan import make_plan
     from temporal_runner.plugin.catalog import Catalog
 
-    start = typer.main.get_group(app).commands["start"]
-    given = start.make_context("runner start", command[2:]).params
+    given = runner.commands["start"].make_context("runner start", command[2:]).params
     make_plan(load(given["config"]), Catalog.installed(), given["only"] or ())
 
 
-def _become(command: list[str]) -> None:
+def _become(command: list[str], runner: Any) -> None:
     """Go on as another command, in the same process; ours need not be loaded again."""
     if command[0] == "runner":
-        from temporal_runner.cli.app import app
-
-        app(command[1:], prog_name="runner")
+        runner(command[1:], prog_name="runner")
     from temporal_runner.errors import UsageError
 
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from temporal_runner.config.model import RunnerConfig
-from temporal_runner.config.problems import ConfigError, Problem, dotted
+from temporal_runner.config.problems import ConfigError, Loc, Problem, dotted
 from temporal_runner.config.validate import check
 from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
 from temporal_runner.config.yaml_tree import Node, compose
@@ -42,13 +42,11 @@ class LoadedConfig:
     settings: RunnerConfig
     problems: list[Problem] = field(default_factory=list)
 
-    def problem(
-        self, loc: tuple[int | str, ...], message: str, *, at_key: bool = False, **how: Any
-    ) -> None:
+    def problem(self, loc: Loc, message: str, *, at_key: bool = False, **how: Any) -> None:
         """Add a problem at the value that `loc` names (or at the nearest one around it).
 
         Args:
-            loc: Keys and indexes that lead to the value.
+            loc: Which value.
             message: What is wrong with it.
             at_key: Its key is to blame.
             how: The problem's other attributes.
@@ -248,7 +246,7 @@ def _check_in_parts(tree: Node, problems: list[Problem]) -> RunnerConfig:
         tree = _without(tree, {_entry(tree, loc) for loc in bad})
 
 
-def _entry(tree: Node, loc: tuple[int | str, ...]) -> tuple[str, ...]:
+def _entry(tree: Node, loc: Loc) -> tuple[str, ...]:
     """The smallest part that can be left out: a named worker, listener …, or a whole section."""
     depth = 2 if loc and loc[0] in _NAMED_SECTIONS and len(loc) > 1 else 1
     return tuple(str(step) for step in loc[:depth])

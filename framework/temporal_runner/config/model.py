@@ -10,7 +10,7 @@ from pydantic import Field
 
 from temporal_runner.config.connections import ConnectionSettings, TemporalSettings
 from temporal_runner.config.fields import Section, Text
-from temporal_runner.config.routes import Route
+from temporal_runner.config.routes import RouteSection
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.retry.backoff import Jitter
 from temporal_runner.values.durations import PositiveDuration
@@ -86,7 +86,7 @@ class ListenerSettings(Section):
     """webhook, or one of a plugin's."""
     options: dict[str, Any] = {}
     """The source's own options."""
-    routes: Annotated[tuple[Route, ...], Field(min_length=1)]
+    routes: Annotated[tuple[RouteSection, ...], Field(min_length=1)]
     """Tried in order; the first whose `when` is true is taken."""
     unmatched: Literal["ignore", "reject"] = "ignore"
     """An event that no route wants: count it and be done, or keep it as a dead letter."""

@@ -39,6 +39,9 @@ _LOOKED_AT = 2000
 """Characters around a spot that are searched for secrets: of a longer line, too, the search takes
 no longer."""
 
+Loc = tuple[int | str, ...]
+"""The keys and indexes that lead to a value."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Spot:

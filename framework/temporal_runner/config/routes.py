@@ -7,13 +7,13 @@ has its own in `start_args`.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from temporal_runner.config.fields import SearchAttributeType, Section, Text
 from temporal_runner.values.durations import Duration, PositiveDuration
+from temporal_runner.values.texts import nearest
 
 ACTIONS = (
     "start",
@@ -232,12 +232,11 @@ def _action(raw: Any) -> str | None:
         raw = raw.model_fields_set
     named = [action for action in ACTIONS if action in raw]
     if not named:  # a misspelt one is better answered by the route that was meant
-        near = (get_close_matches(str(key), ACTIONS, n=1, cutoff=0.7) for key in raw)
-        named = [matches[0] for matches in near if matches]
+        named = [near for key in raw if (near := nearest(str(key), ACTIONS, likeness=0.7))]
     return f"{named[0]} route" if len(named) == 1 else None
 
 
-Route = Annotated[
+RouteSection = Annotated[
     Annotated[StartRoute, Tag("start route")]
     | Annotated[SignalRoute, Tag("signal route")]
     | Annotated[SignalWithStartRoute, Tag("signal_with_start route")]

@@ -11,19 +11,18 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from temporal_runner.config.problems import Problem, dotted, is_secret_name, masked
+from temporal_runner.config.problems import Loc, Problem, dotted, is_secret_name, masked
 from temporal_runner.config.yaml_tree import Node, resolve_scalar
 from temporal_runner.values.secrets import read_secret
+from temporal_runner.values.texts import nearest, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
-Loc = tuple[int | str, ...]
 
 _SCALAR_ERRORS = {"int_type", "float_type", "bool_type", "int_from_float"}
 _DEFAULT = re.compile(r"(:?[-+])[^{}]+(?=\})")
@@ -93,7 +92,7 @@ def _meant_keys(model: type[BaseModel], tree: Node, errors: list[Any]) -> dict[L
             _, steps = tree.follow(details["loc"])
             siblings = _keys(tree, steps[:-1])
             known = [key for key in _known_keys(model, tree, steps) if key not in siblings]
-            for near in get_close_matches(str(details["loc"][-1]), known, n=1):
+            if near := nearest(str(details["loc"][-1]), known):
                 meant[steps] = (*steps[:-1], near)
     return meant
 
@@ -158,8 +157,7 @@ def _message(node: Node, loc: Loc, details: Any) -> str:
     kind, context = details["type"], details.get("ctx", {})
     if kind in {"literal_error", "enum"}:
         choices = str(context["expected"])
-        near = get_close_matches(f"'{node.value}'", choices.replace(" or ", ", ").split(", "), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = suggest(f"'{node.value}'", choices.replace(" or ", ", ").split(", "))
         return f"must be one of {choices}{hint}"
     message = _MESSAGES.get(kind)
     if message is None:

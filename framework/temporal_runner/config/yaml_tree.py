@@ -16,7 +16,8 @@ from typing import Any
 
 import yaml
 
-from temporal_runner.config.problems import Problem, Spot
+from temporal_runner.config.problems import Loc, Problem, Spot
+from temporal_runner.values.texts import one_line
 
 try:
     from yaml import CBaseLoader as Loader
@@ -86,7 +87,7 @@ class Node:
             return self.value[step]
         return None
 
-    def follow(self, loc: Sequence[int | str]) -> tuple[Node, tuple[int | str, ...]]:
+    def follow(self, loc: Sequence[int | str]) -> tuple[Node, Loc]:
         """The deepest node on the way that `loc` describes, and the steps that led there.
 
         Steps that are no key or index here (names of union members, which pydantic adds) are
@@ -165,8 +166,7 @@ def compose(text: str, file: Path, problems: list[Problem]) -> Node | None:
         problems.append(Problem(spot, "", message))
         return None
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        problems.append(Problem(Spot(file, 1, 1), "", f"not valid YAML: {reason}"))
+        problems.append(Problem(Spot(file, 1, 1), "", f"not valid YAML: {one_line(error)}"))
         return None
     if root is None:
         problems.append(Problem(Spot(file, 1, 1), "", "the file is empty"))

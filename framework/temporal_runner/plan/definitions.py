@@ -10,12 +10,13 @@ import inspect
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from traceback import extract_tb
+from types import ModuleType
 from typing import Any
 
-from temporalio import activity, workflow
+from temporal_runner.plan.sdk_internals import activity_type, workflow_type
+from temporal_runner.values.texts import suggest
 
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
@@ -48,15 +49,13 @@ def import_target(target: str) -> Any:
         raise DefinitionError(f"{module_name} does not import: {error}") from error
     # The module is the user's code: whatever it raises when imported is the user's to mend.
     except (Exception, SystemExit) as error:
-        raise DefinitionError(
-            f"{module_name} does not import: {type(error).__name__}: {error}{_place(error)}"
-        ) from error
+        what = f"{type(error).__name__}: {error}{_last_line_of_user(error)}"
+        raise DefinitionError(f"{module_name} does not import: {what}") from error
     for part in name.split(".") if name else []:
         try:
             found = getattr(found, part)
         except AttributeError:
-            near = get_close_matches(part, dir(found), n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = suggest(part, dir(found))
             raise DefinitionError(f"there is no {part!r} in {module_name}{hint}") from None
         except Exception as error:  # a module's own __getattr__ is the user's code too
             raise DefinitionError(
@@ -76,7 +75,18 @@ def _members(holder: Any, wanted: Callable[[Any], bool]) -> Iterator[Any]:
             yield item
 
 
-def _place(error: BaseException) -> str:
+def _defined_in(
+    module: ModuleType, wanted: Callable[[Any], bool], type_of: Callable[[Any], str | None]
+) -> list[Any]:
+    """The definitions that are a module's own, and not imported into it."""
+    return [
+        item
+        for item in _members(module, wanted)
+        if item.__module__ == module.__name__ and type_of(item) is not None
+    ]
+
+
+def _last_line_of_user(error: BaseException) -> str:
     """The last line of the user's own code that led to the error."""
     frames = extract_tb(error.__traceback__)
     files = [frame for frame in frames if not frame.filename.startswith(("<", __file__))]
@@ -94,11 +104,7 @@ def workflows_of(target: str) -> list[type]:
     """
     found = import_target(target)
     if inspect.ismodule(found):
-        classes = [
-            item
-            for item in _members(found, inspect.isclass)
-            if item.__module__ == found.__name__ and workflow_type(item) is not None
-        ]
+        classes: list[type] = _defined_in(found, inspect.isclass, workflow_type)
         if not classes:
             raise DefinitionError(f"{target} defines no workflow (a class with @workflow.defn)")
         return classes
@@ -115,33 +121,29 @@ def activities_of(target: str) -> list[Callable[..., Any]]:
     """
     found = import_target(target)
     if inspect.ismodule(found):
-        functions: list[Callable[..., Any]] = [
-            item
-            for item in _members(found, inspect.isroutine)
-            if item.__module__ == found.__name__ and activity_type(item) is not None
-        ]
+        functions: list[Callable[..., Any]] = _defined_in(found, inspect.isroutine, activity_type)
         if not functions:
             raise DefinitionError(f"{target} defines no activity (a function with @activity.defn)")
         return functions
     if activity_type(found) is not None:
         return [found]
-    holder = _made(found, target)
+    holder = _called(found, target)
     methods = [item for item in _members(holder, callable) if activity_type(item) is not None]
     if not methods:
         raise DefinitionError(f"{target} is no activity: it has no @activity.defn")
     return methods
 
 
-def extension_of(target: str, what: type) -> Any:
+def extension_of(target: str, wanted: type) -> Any:
     """The interceptor, plugin, converter … that a target names: an instance, or what makes one.
 
     Raises:
         DefinitionError: It is not that.
     """
     found = import_target(target)
-    made = found if isinstance(found, what) else _made(found, target)
-    if not isinstance(made, what):
-        raise DefinitionError(f"{target} gives a {type(made).__name__}, not a {what.__name__}")
+    made = found if isinstance(found, wanted) else _called(found, target)
+    if not isinstance(made, wanted):
+        raise DefinitionError(f"{target} gives a {type(made).__name__}, not a {wanted.__name__}")
     return made
 
 
@@ -170,7 +172,8 @@ def exception_of(target: str) -> type[BaseException]:
     return found
 
 
-def _made(found: Any, target: str) -> Any:
+def _called(found: Any, target: str) -> Any:
+    """What a class or a function makes; anything else is itself."""
     if not callable(found):
         return found
     try:
@@ -179,20 +182,3 @@ def _made(found: Any, target: str) -> Any:
         raise DefinitionError(
             f"{target} cannot be called without arguments: {type(error).__name__}: {error}"
         ) from error
-
-
-# The SDK keeps definitions in private records and has no public way to ask for their names.
-
-
-def workflow_type(candidate: type) -> str | None:
-    """The workflow type of a class, "" for a dynamic workflow, None where it is no workflow."""
-    definition = workflow._Definition.from_class(candidate)
-    if definition is None or definition.cls is not candidate:
-        return None
-    return definition.name or ""
-
-
-def activity_type(candidate: Any) -> str | None:
-    """The activity type of a function, "" for a dynamic one, None where it is no activity."""
-    definition = activity._Definition.from_callable(candidate)
-    return None if definition is None else definition.name or ""

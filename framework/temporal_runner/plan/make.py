@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from temporal_runner.config.load import LoadedConfig
@@ -12,10 +11,15 @@ from temporal_runner.config.problems import ConfigError, Spot, in_order
 from temporal_runner.config.yaml_tree import Node
 from temporal_runner.errors import PluginError, UsageError
 from temporal_runner.plan import definitions
+from temporal_runner.plan.connections import plan_connections
+from temporal_runner.plan.listeners import Listeners
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan
-from temporal_runner.plan.resolve import Sections
-from temporal_runner.plan.task_queues import check_task_queues
+from temporal_runner.plan.resolve import Resolver
+from temporal_runner.plan.retries import Retries
+from temporal_runner.plan.task_queues import TaskQueues
+from temporal_runner.plan.workers import plan_worker
 from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.values.texts import suggest
 
 
 def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:
@@ -36,13 +40,16 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     only = set(only)
     _load_local_plugins(loaded, catalog)
     definitions.add_import_paths(settings.import_paths)
-    sections = Sections(loaded, catalog, only)
-    connections = sections.connections()
-    workers = [plan for name in settings.workers if (plan := sections.worker(name))]
-    listeners = [found for name in settings.listeners if (found := sections.listener(name))]
-    sections.check_options_of_the_rest()
-    sections.check_names()
-    check_task_queues(loaded, workers, listeners)
+    resolver = Resolver(loaded, catalog)
+    retries = Retries(resolver)
+    connections = plan_connections(resolver, retries.retry)
+    workers = [
+        plan for name in settings.workers if (plan := plan_worker(resolver, retries.restart, name))
+    ]
+    plans = Listeners(resolver, retries, TaskQueues(loaded, workers), only)
+    listeners = [found for name in settings.listeners if (found := plans.plan(name))]
+    plans.check_options_of_the_rest()
+    _check_names(loaded)
     if only:
         _drop_absent_of_the_rest(loaded, running=only)
     if not settings.workers and not settings.listeners and not loaded.problems:
@@ -79,7 +86,8 @@ def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[Conn
         loaded = LoadedConfig(Path(), tree, RunnerConfig())
     _load_local_plugins(loaded, catalog)
     definitions.add_import_paths(loaded.settings.import_paths)
-    plans = Sections(loaded, catalog).connections()
+    resolver = Resolver(loaded, catalog)
+    plans = plan_connections(resolver, Retries(resolver).retry)
     _drop_absent_of_the_rest(loaded, running=())
     if any(problem.severity == "error" for problem in loaded.problems):
         raise ConfigError(loaded.problems)
@@ -92,6 +100,13 @@ def _load_local_plugins(loaded: LoadedConfig, catalog: Catalog) -> None:
             catalog.add_file(Path(file))
         except PluginError as error:
             loaded.problem(("plugins", index), str(error))
+
+
+def _check_names(loaded: LoadedConfig) -> None:
+    """`--only` and the logs tell components by their names alone."""
+    for name in loaded.settings.listeners.keys() & loaded.settings.workers.keys():
+        message = "a worker has that name too: give one of them another"
+        loaded.problem(("listeners", name), message, at_key=True)
 
 
 def _drop_absent_of_the_rest(loaded: LoadedConfig, running: Collection[str]) -> None:
@@ -114,7 +129,6 @@ def _drop_absent_of_the_rest(loaded: LoadedConfig, running: Collection[str]) -> 
 
 def _wanted(only: set[str], names: Sequence[str]) -> set[str]:
     for name in sorted(only - set(names)):
-        near = get_close_matches(name, names, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
-        raise UsageError(f"--only {name}: no worker or listener has that name; {hint}")
+        hint = suggest(name, names, otherwise=f"there are {', '.join(names)}")
+        raise UsageError(f"--only {name}: no worker or listener has that name{hint}")
     return only or set(names)

@@ -21,6 +21,7 @@ from temporal_runner.values.durations import Duration, PositiveDuration
 from temporal_runner.values.options import Options
 from temporal_runner.values.secrets import Secret
 from temporal_runner.values.sizes import Size
+from temporal_runner.values.texts import suggest
 
 __all__ = [
     "hookimpl",
@@ -50,6 +51,7 @@ __all__ = [
     "PositiveDuration",
     "Size",
     "Secret",
+    "suggest",
     # errors
     "TransientError",
     "PermanentError",

@@ -12,7 +12,6 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,6 +23,7 @@ from temporal_runner.errors import PluginError
 from temporal_runner.plugin import hookspecs
 from temporal_runner.plugin.sources import EventSourceKind
 from temporal_runner.retry.backoff import BUILT_IN, BackoffKind
+from temporal_runner.values.texts import one_line, suggest
 
 Kind = TypeVar("Kind", EventSourceKind, BackoffKind)
 
@@ -98,9 +98,7 @@ class Index(Generic[Kind]):
         for plugin in self.broken:
             if plugin.name == name:
                 raise PluginError(f"unknown {self.noun} {name!r}: {plugin}")
-        message = f"unknown {self.noun} {name!r}"
-        if near := get_close_matches(name, self.kinds, n=1):
-            message += f"; did you mean {near[0]}?"
+        message = f"unknown {self.noun} {name!r}{suggest(name, self.kinds)}"
         if self.noun == "event source" and name in OWN_EXTRAS:
             message += f"; install it with: pip install '{OWN_EXTRAS[name]}'"
         message += f" (known: {', '.join(sorted(self.kinds)) or 'none'})"
@@ -170,7 +168,7 @@ class Catalog:
             sources, strategies = _declared(plugin)
         # A plugin is foreign code: whatever it raises, also SystemExit, must not end the runner.
         except (Exception, SystemExit) as error:
-            self.broken.append(BrokenPlugin(name, origin, _one_line(error)))
+            self.broken.append(BrokenPlugin(name, origin, _what(error)))
             return
         for source in sources:
             self.sources.add(source, origin)
@@ -241,9 +239,7 @@ def resolve(target: Callable[..., Any] | str) -> Callable[..., Any]:
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:
-        raise PluginError(
-            f"the build target {target!r} does not import: {_one_line(error)}"
-        ) from error
+        raise PluginError(f"the build target {target!r} does not import: {_what(error)}") from error
     if not callable(found):
         raise PluginError(f"the build target {target!r} is not callable")
     return found
@@ -255,8 +251,8 @@ def _origin(point: metadata.EntryPoint) -> Origin:
     return Origin(name, point.dist.version) if point.dist and name else Origin("?")
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+def _what(error: BaseException) -> str:
+    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _version(distribution: str) -> str:

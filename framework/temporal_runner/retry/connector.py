@@ -19,6 +19,7 @@ from temporal_runner.errors import GaveUp, PermanentError, TransientError, Usage
 from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, exponential
 from temporal_runner.retry.port_watch import Look, PortWatch
 from temporal_runner.values.durations import format_duration
+from temporal_runner.values.texts import one_line
 
 T = TypeVar("T")
 _LAST_ATTEMPT = 1.0
@@ -206,7 +207,7 @@ class Connector:
         diagnosis = self._diagnose(error)
         self._alike = self._alike + 1 if diagnosis.kind == self._last_kind else 1
         self._last_kind = diagnosis.kind
-        self.last_error = diagnosis.summary or _one_line(error)
+        self.last_error = diagnosis.summary or _cause(error)
         if diagnosis.permanent or (diagnosis.tries is not None and self._alike >= diagnosis.tries):
             self._log.error(
                 "%s: attempt %d failed, permanent %s: %s (elapsed %s)",
@@ -286,8 +287,8 @@ class Connector:
             raise TransientError(f"no answer within {format_duration(bound)}") from error
 
 
-def _one_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     text = str(error) or repr(error)
     if isinstance(error, PermanentError):
         text = text.split("\n  next step: ")[0]
-    return " ".join(text.split())
+    return one_line(text)

@@ -8,9 +8,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from temporal_runner.events.event import Event
-from temporal_runner.routing.actions import Action
+from temporal_runner.routing.actions import (
+    Action,
+    Signal,
+    SignalWithStart,
+    Start,
+    StartActivity,
+    Update,
+    UpdateWithStart,
+    WorkflowStart,
+)
 from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
 from temporal_runner.routing.routes import Decision, Route
+from temporal_runner.values.texts import one_line
 
 _PATH = re.compile(r"\bevent(?:\.[A-Za-z_]\w*(?![\w(]))+")
 """A path, without the method that may end it: of `event.type.startsWith(…)`, `event.type`."""
@@ -33,7 +43,7 @@ def reasons(routes: Sequence[Route], decision: Decision, event: Event) -> Iterat
 
 def _filter(when: str, event: Event) -> str:
     """A filter's text, with the values of what it looks at."""
-    filter_text = " ".join(when.split())
+    filter_text = one_line(when)
     scope = Scope(event)
     values = []
     for path in dict.fromkeys(_PATH.findall(filter_text)):
@@ -46,22 +56,40 @@ def _filter(when: str, event: Event) -> str:
 
 def outline(action: Action) -> str:
     """What an action does: its name, and a line for each thing that it gives to Temporal."""
-    started = action.start
-    facts: dict[str, Any] = {"id": action.id}
-    if started is not None and action.kind != "start":
-        facts["workflow"] = started.workflow
-    queue = started.task_queue if started else getattr(action.settings, "task_queue", "")
-    facts |= {"task queue": queue, "connection": action.connection}
-    facts["args"] = as_json(list(action.args))
-    if started is not None and action.kind != "start":
-        facts["start args"] = as_json(list(started.args))
-    if started is not None and started.memo:
-        facts["memo"] = as_json(dict(started.memo))
-    if started is not None and started.search_attributes:
-        values = {name: value for name, (_, value) in started.search_attributes.items()}
-        facts["search attributes"] = as_json(values)
+    facts = {"id": action.id, **_facts(action)}
     lines = [f"  {name}: {value}" for name, value in facts.items() if value]
     return "\n".join([f"{action.kind} {action.name}", *lines])
+
+
+def _facts(action: Action) -> dict[str, str]:
+    args = as_json(list(action.args))
+    match action:
+        case Start(start=start):
+            queue = start.options.task_queue
+            own = {"task queue": queue, "connection": action.connection, "args": args}
+            return own | _of_start(start)
+        case SignalWithStart(start=start) | UpdateWithStart(start=start):
+            return {
+                "workflow": start.options.workflow,
+                "task queue": start.options.task_queue,
+                "connection": action.connection,
+                "args": args,
+                "start args": as_json(list(start.args)),
+                **_of_start(start),
+            }
+        case StartActivity(settings=settings):
+            queue = settings.task_queue
+            return {"task queue": queue, "connection": action.connection, "args": args}
+        case Signal() | Update():
+            return {"connection": action.connection, "args": args}
+
+
+def _of_start(start: WorkflowStart) -> dict[str, str]:
+    values = {name: value for name, (_, value) in start.search_attributes.items()}
+    return {
+        "memo": as_json(dict(start.memo)) if start.memo else "",
+        "search attributes": as_json(values) if values else "",
+    }
 
 
 def as_json(value: Any) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from difflib import get_close_matches
 from typing import Any
 
 from temporal_runner.config.placeholders import STRING
+from temporal_runner.config.problems import Loc
 from temporal_runner.events.event import Event
 from temporal_runner.routing.expression_cost import Weight, cost_of, limited, weigh
+from temporal_runner.values.texts import one_line, suggest
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
 Paths = tuple[tuple[str, ...], ...]
@@ -62,7 +63,7 @@ class ExpressionSyntaxError(ValueError):
         loc: Where in a template's structure it stands: keys and indexes.
     """
 
-    loc: tuple[int | str, ...] = ()
+    loc: Loc = ()
 
 
 class ExpressionError(Exception):
@@ -196,7 +197,7 @@ class Expression:
             raise ExpressionError(f"{self.source}: the event has no {error} there") from None
         # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
         except Exception as error:
-            raise ExpressionError(f"{self.source}: {' '.join(str(error).split())}") from None
+            raise ExpressionError(f"{self.source}: {one_line(error)}") from None
 
 
 def _blank_strings(source: str) -> str:
@@ -242,8 +243,7 @@ def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
     unknown = called - _CORE_FUNCTIONS - {name.split(".")[-1] for name in functions}
     if unknown:
         name = min(unknown)
-        near = get_close_matches(name, [*_CORE_FUNCTIONS, *stdlib.STDLIB_FUNCTIONS], n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = suggest(name, [*_CORE_FUNCTIONS, *stdlib.STDLIB_FUNCTIONS])
         raise ExpressionSyntaxError(f"unknown function {name!r}{hint}")
     return program, functions
 

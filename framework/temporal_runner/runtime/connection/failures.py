@@ -1,7 +1,6 @@
 """What a failed attempt to reach Temporal means, told by its text.
 
 `Client.connect` raises a plain RuntimeError without a status code, so the text is all there is.
-The texts are those of temporalio 1.35; each has a test that makes the failure for real.
 """
 
 from __future__ import annotations
@@ -14,11 +13,12 @@ import ssl
 from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.errors import PermanentError
+from temporal_runner.plan.sdk_internals import ConnectError
 from temporal_runner.retry.connector import Diagnosis
 
 
 def diagnose(error: Exception) -> Diagnosis:
-    """What a failed attempt to connect means; the texts are those of temporalio 1.35."""
+    """What a failed attempt to connect means."""
     if isinstance(error, PermanentError):
         return Diagnosis("Permanent", permanent=True, next_step=error.next_step)
     if isinstance(error, RPCError):
@@ -34,14 +34,12 @@ def diagnose(error: Exception) -> Diagnosis:
     return Diagnosis(type(error).__name__)
 
 
-_CUT = "operation was canceled|BrokenPipe|transport error|ConnectionReset"
-"""How it looks when the server closes a connection that it does not understand, or when it ends."""
 _HANDSHAKE_TIMEOUT = 2.0
 _WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
 _NOT_TEMPORAL = "it is not Temporal that answers there: check the address"
 _BY_TEXT = (
     (
-        "InvalidContentType",
+        ConnectError.TLS_TO_PLAINTEXT,
         Diagnosis(
             "TlsToPlaintext",
             "this client speaks TLS, and the server does not",
@@ -51,7 +49,7 @@ _BY_TEXT = (
         ),
     ),
     (
-        "UnknownIssuer|InvalidCertificate|NotValidForName|invalid peer cert",
+        ConnectError.CERTIFICATE_NOT_TRUSTED,
         Diagnosis(
             "InvalidCertificate",
             "the server's certificate is not trusted",
@@ -61,7 +59,7 @@ _BY_TEXT = (
         ),
     ),
     (
-        "CertificateRequired|HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied",
+        ConnectError.CERTIFICATE_REFUSED,
         Diagnosis(
             "TlsRefused",
             "the server refuses the client's certificate",
@@ -71,7 +69,7 @@ _BY_TEXT = (
         ),
     ),
     (
-        "PrivateKeyParseError|CertificateParseError|InconsistentKeys",
+        ConnectError.KEY_UNREADABLE,
         Diagnosis(
             "InvalidKey",
             "the client's certificate or its key cannot be read, or they are no pair",
@@ -79,10 +77,16 @@ _BY_TEXT = (
             next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
         ),
     ),
-    ("Unauthenticated", Diagnosis("Unauthenticated", permanent=True, next_step=_WRONG_KEY)),
-    ("PermissionDenied", Diagnosis("PermissionDenied", permanent=True, next_step=_WRONG_KEY)),
     (
-        "h2 protocol error|FRAME_SIZE_ERROR",
+        ConnectError.UNAUTHENTICATED,
+        Diagnosis("Unauthenticated", permanent=True, next_step=_WRONG_KEY),
+    ),
+    (
+        ConnectError.PERMISSION_DENIED,
+        Diagnosis("PermissionDenied", permanent=True, next_step=_WRONG_KEY),
+    ),
+    (
+        ConnectError.NOT_GRPC,
         Diagnosis(
             "NotGrpc",
             "what answers there speaks no gRPC",
@@ -92,13 +96,13 @@ _BY_TEXT = (
         ),
     ),
     (
-        "ConnectionRefused",
+        ConnectError.REFUSED,
         Diagnosis(
             "ConnectionRefused", "connection refused", next_step="is Temporal running there?"
         ),
     ),
     (
-        "dns error",
+        ConnectError.NAME_NOT_FOUND,
         Diagnosis(
             "NameNotFound",
             "the host's name is not known",
@@ -106,17 +110,17 @@ _BY_TEXT = (
         ),
     ),
     (
-        "Timeout expired|no answer within",
+        f"{ConnectError.NO_ANSWER}|no answer within",
         Diagnosis("NoAnswer", next_step="something accepts connections there and stays silent"),
     ),
     (
-        "code: Unimplemented",
+        ConnectError.UNIMPLEMENTED,
         Diagnosis("NotTemporal", "another gRPC server answers there", True, _NOT_TEMPORAL),
     ),
-    ("Unavailable", Diagnosis("Unavailable")),
-    ("ResourceExhausted", Diagnosis("ResourceExhausted")),
+    (ConnectError.UNAVAILABLE, Diagnosis("Unavailable")),
+    (ConnectError.RESOURCE_EXHAUSTED, Diagnosis("ResourceExhausted")),
     (
-        _CUT,
+        ConnectError.CUT,
         Diagnosis(
             "ConnectionLost",
             "the connection was closed before it was ready",
@@ -157,7 +161,7 @@ async def look_closer(address: str, error: RuntimeError, *, tls: bool) -> Perman
     Returns:
         The error to report instead, or None where the failure may pass by itself.
     """
-    if not re.search(_CUT, str(error)):
+    if not re.search(ConnectError.CUT, str(error)):
         return None
     speaks_tls, wants_certificate = await _handshake(address)
     if speaks_tls and not tls:

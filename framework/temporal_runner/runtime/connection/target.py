@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,7 +32,13 @@ from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConf
 from temporal_runner.config.connections import TlsSettings
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.retry.connector import Diagnosis
+from temporal_runner.plan.sdk_internals import (
+    RUNTIME_THREADS,
+    put_workflow_service,
+    without_excerpts,
+)
+from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
+from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.failures import diagnose, look_closer
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.values.redaction import remember
@@ -43,10 +48,10 @@ log = logging.getLogger("temporal_runner.temporal")
 
 _NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
 """What other SDKs and the CLI read and `temporalio.envconfig` drops without a word."""
-_THREADS = "TOKIO_WORKER_THREADS"
-"""How many threads the SDK's runtime works with. What they bring Python takes one at a time, so
-that a second one mostly wakes and is put to sleep again: with one a start costs an eighth less CPU.
-Who sets the variable decides otherwise."""
+_THREADS = "1"
+"""Threads of the SDK's runtime. What they bring Python takes one at a time, so that a second one
+mostly wakes and is put to sleep again: with one a start costs an eighth less CPU. Who sets the
+variable decides otherwise."""
 _PROBE_TIMEOUT = timedelta(seconds=3)
 _BOTH_CALLS = 4.0
 """Seconds after which a probe is given up whatever the SDK does: its own time-out does not run
@@ -85,6 +90,11 @@ class Target:
             return Diagnosis(diagnosis.kind)
         return diagnosis
 
+    def connector(self, retry: RetryOptions, log: logging.Logger) -> Connector:
+        """What calls `connect` until it succeeds; between two attempts it looks at the port."""
+        look = look_at(self.address)
+        return Connector(str(self), retry, diagnose=self.diagnose, log=log, look=look)
+
     async def connect(self) -> Client:
         """One attempt: connect, ask for health, ask for the namespace."""
         try:
@@ -96,7 +106,7 @@ class Target:
             if found := await look_closer(self.address, error, tls=tls):
                 raise found from error
             raise
-        client.service_client.workflow_service = RequestIdService(client.service_client)
+        put_workflow_service(client, RequestIdService(client.service_client))
         await check_usable(client)
         return client
 
@@ -197,13 +207,8 @@ def load_profile(
     # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.
     except (RuntimeError, ValueError, OSError) as error:
         where = f" (profile {name!r})" if name else ""
-        raise UsageError(f"Temporal's client configuration{where}: {_told(error)}") from None
-
-
-def _told(error: Exception) -> str:
-    """Why a profile cannot be read, without the lines and the values that the reader shows."""
-    text = re.sub(r"(?m)^ *\d* *\|.*\n?", "", str(error))
-    return re.sub(r"string \"[^\n]*\"", "a string", " ".join(text.split()))
+        what = f"Temporal's client configuration{where}"
+        raise UsageError(f"{what}: {without_excerpts(error)}") from None
 
 
 def _tls(settings: TlsSettings) -> TLSConfig | bool:
@@ -228,6 +233,8 @@ def _tls(settings: TlsSettings) -> TLSConfig | bool:
 
 
 _runtime: Runtime | None = None
+"""Of the process, since the SDK's is: clients of two runtimes would have threads of their own each,
+and code outside the runner connects too (`connect_to_temporal_with_retry`)."""
 
 
 def quiet_runtime() -> Runtime:
@@ -238,7 +245,7 @@ def quiet_runtime() -> Runtime:
     """
     global _runtime
     if _runtime is None:
-        with _in_environment(_THREADS, "1"):
+        with _in_environment(RUNTIME_THREADS, _THREADS):
             _runtime = _make_runtime()
     return _runtime
 

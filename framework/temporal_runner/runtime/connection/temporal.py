@@ -21,7 +21,6 @@ from temporal_runner.plan import ConnectionPlan
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.retry.backoff import Backoff, Jitter, NoOptions, Timing, WaitGenerator
 from temporal_runner.retry.connector import Connector, RetryOptions
-from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.target import (
     Target,
     check_usable,
@@ -29,6 +28,7 @@ from temporal_runner.runtime.connection.target import (
     make_target,
     profile_arguments,
 )
+from temporal_runner.values.texts import one_line
 
 log = logging.getLogger("temporal_runner.temporal")
 
@@ -114,13 +114,7 @@ class TemporalConnection:
             PermanentError: Connecting can never succeed.
             GaveUp: Temporal was not to be reached within the limits.
         """
-        connector = Connector(
-            str(self.target),
-            self.restart,
-            diagnose=self.target.diagnose,
-            log=log,
-            look=look_at(self.target.address),
-        )
+        connector = self.target.connector(self.restart, log)
         try:
             self._client = await connector.call(self._connect)
             self._up(connector)
@@ -142,7 +136,7 @@ class TemporalConnection:
         try:
             return await self.target.connect()
         except Exception as error:
-            self.error = _short(error)
+            self.error = _cause(error)
             self._tell_lost()
             raise
 
@@ -186,7 +180,7 @@ class TemporalConnection:
             try:
                 await check_usable(self.client)
             except Exception as error:
-                self.error = _short(error)
+                self.error = _cause(error)
                 return
             self._tell_looked()
 
@@ -197,7 +191,7 @@ class TemporalConnection:
             else:
                 await check_usable(self.client)
         except Exception as error:
-            self.error = _short(error)
+            self.error = _cause(error)
             # A connection that worked is not given up: what it says may be a passing state of a
             # server that starts.
             raise TransientError(self.error) from error
@@ -211,8 +205,8 @@ def _each_second(retry: RetryOptions) -> RetryOptions:
     return RetryOptions(backoff, attempt_timeout=retry.attempt_timeout)
 
 
-def _short(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _cause(error: BaseException) -> str:
+    return one_line(error) or type(error).__name__
 
 
 async def connect_to_temporal_with_retry(
@@ -278,10 +272,7 @@ async def connect_to_temporal_with_retry(
         attempt_timeout=None if attempt_timeout is None else _seconds(attempt_timeout),
         wake_on_port=wake_on_port,
     )
-    connector = Connector(
-        str(target), options, diagnose=target.diagnose, log=log, look=look_at(target.address)
-    )
-    return await connector.call(target.connect)
+    return await target.connector(options, log).call(target.connect)
 
 
 def _backoff(

@@ -9,8 +9,6 @@ from dataclasses import replace
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.retry.connector import Connector
-from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.target import make_target
 
 log = logging.getLogger("temporal_runner.wait")
@@ -48,10 +46,7 @@ async def wait_for_temporal(
 async def _wait(plan: ConnectionPlan, timeout: float | None, once: bool) -> None:
     target = make_target(plan)
     options = replace(plan.retry, max_attempts=1 if once else None, timeout=timeout)
-    connector = Connector(
-        str(target), options, diagnose=target.diagnose, log=log, look=look_at(target.address)
-    )
-    await connector.call(target.connect)
+    await target.connector(options, log).call(target.connect)
     log.info("%s is ready", target)
 
 

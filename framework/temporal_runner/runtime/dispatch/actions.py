@@ -9,10 +9,9 @@ ID, an update has its update ID, and a signal its request ID, within one run of 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from temporalio.client import (
     Client,
@@ -29,14 +28,20 @@ from temporalio.common import (
 from temporalio.exceptions import ActivityAlreadyStartedError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_runner.config.routes import (
-    SignalDuplicate,
-    StartActivityRoute,
-)
+from temporal_runner.config.routes import SignalDuplicate, StartRoute
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events.event import Accepted
 from temporal_runner.events.identity import event_key
-from temporal_runner.routing.actions import Action
+from temporal_runner.plan.sdk_internals import is_refused
+from temporal_runner.routing.actions import (
+    Action,
+    Signal,
+    SignalWithStart,
+    Start,
+    StartActivity,
+    Update,
+    UpdateWithStart,
+)
 from temporal_runner.runtime.connection.service import request_id
 from temporal_runner.runtime.dispatch.sdk_arguments import (
     priority_of,
@@ -70,7 +75,7 @@ async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Ac
         TransientError: Temporal did not answer, or refuses everything just now.
     """
     try:
-        return await _ACTIONS[action.kind](action, client, rpc_timeout)
+        return await _carry_out(action, client, rpc_timeout)
     except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
         return await _already_started(action, client, rpc_timeout, error.run_id)
     except WorkflowUpdateFailedError as error:
@@ -102,18 +107,32 @@ def _label(action: Action) -> str:
 # One function an action. -------------------------------------------------------------------------
 
 
-async def _start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
-    return _accepted(action, await starts_of(client).start(action, rpc_timeout))
+async def _carry_out(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    match action:
+        case Start():
+            return _accepted(action, await starts_of(client).start(action, rpc_timeout))
+        case Signal():
+            return await _signal(action, client, rpc_timeout)
+        case SignalWithStart():
+            return await _signal_with_start(action, client, rpc_timeout)
+        case Update():
+            return await _update(action, client, rpc_timeout)
+        case UpdateWithStart():
+            return await _update_with_start(action, client, rpc_timeout)
+        case StartActivity():
+            return await _start_activity(action, client, rpc_timeout)
 
 
-async def _signal(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+async def _signal(action: Signal, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = client.get_workflow_handle(action.id)
     with request_id(event_key(action.event)):
         await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
     return _accepted(action, None)
 
 
-async def _signal_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+async def _signal_with_start(
+    action: SignalWithStart, client: Client, rpc_timeout: timedelta
+) -> Accepted:
     with request_id(event_key(action.event)):
         handle = await client.start_workflow(
             **workflow_arguments(action),
@@ -124,7 +143,7 @@ async def _signal_with_start(action: Action, client: Client, rpc_timeout: timede
     return _accepted(action, handle.first_execution_run_id)
 
 
-async def _update(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+async def _update(action: Update, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = await client.get_workflow_handle(action.id).start_update(
         action.name,
         args=action.args,
@@ -136,9 +155,12 @@ async def _update(action: Action, client: Client, rpc_timeout: timedelta) -> Acc
     return await _with_result(action, handle)
 
 
-async def _update_with_start(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+async def _update_with_start(
+    action: UpdateWithStart, client: Client, rpc_timeout: timedelta
+) -> Accepted:
     start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
-        **workflow_arguments(action), id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING
+        **workflow_arguments(action),
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
     handle = await client.start_update_with_start_workflow(
         action.name,
@@ -152,8 +174,10 @@ async def _update_with_start(action: Action, client: Client, rpc_timeout: timede
     return await _with_result(action, handle)
 
 
-async def _start_activity(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
-    settings = cast(StartActivityRoute, action.settings)
+async def _start_activity(
+    action: StartActivity, client: Client, rpc_timeout: timedelta
+) -> Accepted:
+    settings = action.settings
     handle = await client.start_activity(
         action.name,
         args=action.args,
@@ -172,51 +196,45 @@ async def _start_activity(action: Action, client: Client, rpc_timeout: timedelta
     return _accepted(action, handle.run_id)
 
 
-_ACTIONS: Mapping[str, Callable[[Action, Client, timedelta], Awaitable[Accepted]]] = {
-    "start": _start,
-    "signal": _signal,
-    "signal_with_start": _signal_with_start,
-    "update": _update,
-    "update_with_start": _update_with_start,
-    "start_activity": _start_activity,
-}
-
-
 async def _already_started(
     action: Action, client: Client, rpc_timeout: timedelta, run_id: str | None
 ) -> Accepted:
     """A workflow or activity of that ID is there: what the route says of duplicates."""
-    duplicate = getattr(action.settings, "on_duplicate", "ignore")
-    if duplicate == "fail":
-        raise EventRejected(f"{_label(action)}: there is one of that ID already")
-    if isinstance(duplicate, SignalDuplicate):
-        handle = client.get_workflow_handle(action.id)
-        try:
-            with request_id(event_key(action.event)):
-                await handle.signal(
-                    duplicate.signal, args=action.duplicate_args, rpc_timeout=rpc_timeout
-                )
-        except RPCError as error:
-            text = f"signal {duplicate.signal} ({action.id}): {error.message}"
-            raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error
+    match action:
+        case Start() | StartActivity() if action.settings.on_duplicate == "fail":
+            raise EventRejected(f"{_label(action)}: there is one of that ID already")
+        case Start(settings=StartRoute(on_duplicate=SignalDuplicate(signal=signal))):
+            await _signal_duplicate(action, signal, client, rpc_timeout)
     return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id, duplicate=True)
 
 
+async def _signal_duplicate(
+    action: Start, signal: str, client: Client, rpc_timeout: timedelta
+) -> None:
+    handle = client.get_workflow_handle(action.id)
+    try:
+        with request_id(event_key(action.event)):
+            await handle.signal(signal, args=action.duplicate_args, rpc_timeout=rpc_timeout)
+    except RPCError as error:
+        text = f"signal {signal} ({action.id}): {error.message}"
+        raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error
+
+
 async def _raise_if_refused(handle: WorkflowUpdateHandle[Any]) -> None:
-    """Raise what the workflow's validator said. The outcome came with the answer: no call more."""
-    outcome = handle._known_outcome
-    if outcome is not None and outcome.HasField("failure"):
+    """Raise what the workflow's validator said."""
+    if is_refused(handle):
         await handle.result()
 
 
-async def _with_result(action: Action, handle: WorkflowUpdateHandle[Any]) -> Accepted:
+async def _with_result(
+    action: Update | UpdateWithStart, handle: WorkflowUpdateHandle[Any]
+) -> Accepted:
     """What was accepted, with its result where the route waits for it and it comes in time."""
     accepted = _accepted(action, handle.workflow_run_id)
-    wait: timedelta | None = getattr(action.settings, "wait_for_result", None)
-    if wait is None:
+    if action.wait_for_result is None:
         return accepted
     try:
-        async with asyncio.timeout(wait.total_seconds()):
+        async with asyncio.timeout(action.wait_for_result.total_seconds()):
             return replace(accepted, completed=True, result=await handle.result())
     except (TimeoutError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
         return accepted  # it is durably in Temporal all the same

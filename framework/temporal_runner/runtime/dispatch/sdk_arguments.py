@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 from temporalio.common import (
     Priority,
@@ -17,30 +17,29 @@ from temporalio.common import (
 
 from temporal_runner.config.routes import PrioritySettings, RetryPolicySettings
 from temporal_runner.events.event import Event
-from temporal_runner.routing.actions import Action, StartedBy
+from temporal_runner.routing.actions import SignalWithStart, Start, UpdateWithStart
 
 
-def workflow_arguments(action: Action) -> dict[str, Any]:
+def workflow_arguments(action: Start | SignalWithStart | UpdateWithStart) -> dict[str, Any]:
     """For `Client.start_workflow` and `WithStartWorkflowOperation`."""
-    start = cast(StartedBy, action.start)
-    settings = start.settings
-    reuse = getattr(settings, "id_reuse_policy", "allow_duplicate")
+    start = action.start
+    options, settings = start.options, start.options.settings
     return {
-        "workflow": start.workflow,
+        "workflow": options.workflow,
         "args": start.args,
         "id": action.id,
-        "task_queue": start.task_queue,
+        "task_queue": options.task_queue,
         "execution_timeout": settings.execution_timeout,
         "run_timeout": settings.run_timeout,
         "task_timeout": settings.task_timeout,
         "start_delay": settings.start_delay,
         "retry_policy": retry_policy(settings.retry_policy),
-        "priority": priority_of(settings.priority, action.fairness_key),
+        "priority": priority_of(settings.priority, start.fairness_key),
         "memo": {**start.memo, "event": trace_of(action.event, action.listener)},
         "search_attributes": _search_attributes(start.search_attributes),
         "static_summary": settings.static_summary,
         "static_details": settings.static_details,
-        "id_reuse_policy": WorkflowIDReusePolicy[reuse.upper()],
+        "id_reuse_policy": WorkflowIDReusePolicy[settings.id_reuse_policy.upper()],
     }
 
 

@@ -10,7 +10,6 @@ from temporal_runner.errors import EventRejected
 from temporal_runner.events.event import Accepted
 from temporal_runner.plan import ConnectionPlan, Plan
 from temporal_runner.retry.connector import Connector, Diagnosis, diagnose
-from temporal_runner.retry.port_watch import look_at
 from temporal_runner.routing.actions import Action
 from temporal_runner.runtime.connection.target import make_target
 from temporal_runner.runtime.dispatch.actions import dispatch
@@ -45,14 +44,7 @@ class Sender:
 
 async def _connect(connection: ConnectionPlan) -> Client:
     target = make_target(connection)
-    connector = Connector(
-        str(target),
-        connection.retry,
-        diagnose=target.diagnose,
-        log=log,
-        look=look_at(target.address),
-    )
-    return await connector.call(target.connect)
+    return await target.connector(connection.retry, log).call(target.connect)
 
 
 async def _dispatch(action: Action, client: Client, connection: ConnectionPlan) -> Accepted:

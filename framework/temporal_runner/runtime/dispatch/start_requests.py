@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary, proxy
 
 from pydantic_core import to_json
@@ -27,7 +27,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from temporal_runner.config.routes import StartRoute
 from temporal_runner.events.event import Event
-from temporal_runner.routing.actions import Action, StartedBy
+from temporal_runner.routing.actions import Start, WorkflowOptions
 from temporal_runner.runtime.connection.service import start_requests
 from temporal_runner.runtime.dispatch.sdk_arguments import trace_of, workflow_arguments
 
@@ -43,7 +43,7 @@ class Starts:
         config = client.config()
         converter = client.data_converter
         self._client: Client = proxy(client)  # whoever has the client keeps this, not this it
-        self._pattern_of: dict[int, tuple[StartRoute, StartWorkflowExecutionRequest]] = {}
+        self._patterns: dict[WorkflowOptions, StartWorkflowExecutionRequest] = {}
         self._plain = (
             not config.get("interceptors")
             and not config.get("plugins")
@@ -52,18 +52,18 @@ class Starts:
             and converter.payload_converter_class is PydanticPayloadConverter
         )
 
-    async def start(self, action: Action, rpc_timeout: timedelta) -> str | None:
+    async def start(self, action: Start, rpc_timeout: timedelta) -> str | None:
         """Start an action's workflow, and return the ID of its run.
 
         Raises:
             WorkflowAlreadyStartedError: There is one of that ID.
             RPCError: Temporal refuses, or does not answer.
         """
-        found = self._pattern_of.get(id(action.settings))
-        if found is None:
+        pattern = self._patterns.get(action.start.options)
+        if pattern is None:
             return await self._by_sdk(action, rpc_timeout)
         request = StartWorkflowExecutionRequest()
-        request.CopyFrom(found[1])
+        request.CopyFrom(pattern)
         fill(request, action, self._client)
         try:
             answer = await self._client.workflow_service.start_workflow_execution(
@@ -73,8 +73,8 @@ class Starts:
             raise (_already_started(action, error) or error) from None
         return answer.first_execution_run_id or answer.run_id
 
-    async def _by_sdk(self, action: Action, rpc_timeout: timedelta) -> str | None:
-        settings = cast(StartRoute, action.settings)
+    async def _by_sdk(self, action: Start, rpc_timeout: timedelta) -> str | None:
+        settings = action.settings
         with start_requests() as sent:
             handle = await self._client.start_workflow(
                 **workflow_arguments(action),
@@ -83,13 +83,13 @@ class Starts:
                 rpc_timeout=rpc_timeout,
             )
         if sent and self._plain and _varies_only_in_its_own(settings):
-            # The route is kept, so that its number is nobody else's.
-            self._pattern_of[id(settings)] = settings, _pattern(sent[0])
+            self._patterns[action.start.options] = _pattern(sent[0])
         run_id: str | None = handle.first_execution_run_id
         return run_id
 
 
 _starts: WeakKeyDictionary[Client, Starts] = WeakKeyDictionary()
+"""Of the process, and yet each client's own: it goes with the client, which has no place for it."""
 
 
 def starts_of(client: Client) -> Starts:
@@ -100,16 +100,15 @@ def starts_of(client: Client) -> Starts:
     return found
 
 
-def fill(request: StartWorkflowExecutionRequest, action: Action, client: Client) -> None:
+def fill(request: StartWorkflowExecutionRequest, action: Start, client: Client) -> None:
     """Write into a copy of a route's pattern what is of one event."""
-    start = cast(StartedBy, action.start)
     request.workflow_id = action.id
     request.request_id = os.urandom(16).hex()
-    for value in start.args:
+    for value in action.start.args:
         _write(request.input.payloads.add(), value, action.event, client)
     memo = request.memo.fields
     _write(memo["event"], trace_of(action.event, action.listener), action.event, client)
-    for name, value in start.memo.items():
+    for name, value in action.start.memo.items():
         _write(memo[name], value, action.event, client)
 
 
@@ -138,7 +137,7 @@ def _pattern(request: StartWorkflowExecutionRequest) -> StartWorkflowExecutionRe
     return request
 
 
-def _already_started(action: Action, error: RPCError) -> WorkflowAlreadyStartedError | None:
+def _already_started(action: Start, error: RPCError) -> WorkflowAlreadyStartedError | None:
     """What the SDK would raise where there is a workflow of that ID."""
     details = WorkflowExecutionAlreadyStartedFailure()
     if error.status is not RPCStatusCode.ALREADY_EXISTS or not error.grpc_status.details:

@@ -23,6 +23,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import WorkerPlan
+from temporal_runner.plan.sdk_internals import hash_code
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.workers.pollers import PollerSight
 from temporal_runner.runtime.workers.sdk_arguments import worker_arguments
@@ -92,7 +93,9 @@ class WorkerComponent:
             TransientError: The server no longer sees its poller.
             Exception: The worker died; the supervisor runs it anew, with a client of its own.
         """
-        await asyncio.to_thread(_hash_code)
+        # Half a second where Python finds no compiled files: better while the server is not there
+        # yet than between its return and the first poll.
+        await asyncio.to_thread(hash_code)
         await self.connection.wait_available()
         client = self.connection.client
         if self._failed_before:
@@ -273,15 +276,3 @@ def _make_executor(plan: WorkerPlan) -> Executor:
     settings = plan.settings
     threads = settings.activity_executor.max_workers or settings.max_concurrent_activities
     return ThreadPoolExecutor(threads or _DEFAULT_ACTIVITIES, f"activity-{plan.name}")
-
-
-def _hash_code() -> None:
-    """Let the SDK hash all code that is loaded, which is a worker's build ID where none is set.
-
-    It takes half a second where Python finds no compiled files, and is remembered: better while
-    the server is not there yet than between its return and the first poll.
-    """
-    with contextlib.suppress(ImportError):
-        from temporalio.worker._worker import load_default_build_id
-
-        load_default_build_id()

@@ -1,0 +1,60 @@
+"""The sections `temporal` and `connections` to plans of connections."""
+
+from __future__ import annotations
+
+from temporalio.client import Interceptor, Plugin
+from temporalio.converter import DataConverter
+
+from temporal_runner.config.connections import ConnectionSettings, TemporalSettings
+from temporal_runner.config.problems import Loc
+from temporal_runner.plan.definitions import extension_of
+from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan
+from temporal_runner.plan.resolve import Resolver
+from temporal_runner.retry.connector import RetryOptions
+
+
+def plan_connections(resolver: Resolver, retry: RetryOptions) -> dict[str, ConnectionPlan]:
+    """Every connection by name."""
+    temporal = resolver.settings.temporal
+    plans = {
+        DEFAULT_CONNECTION: _plan(resolver, retry, DEFAULT_CONNECTION, temporal, ("temporal",))
+    }
+    for name, settings in resolver.settings.connections.items():
+        settings = _on_default_cluster(settings, temporal)
+        plans[name] = _plan(resolver, retry, name, settings, ("connections", name))
+    return plans
+
+
+def _on_default_cluster(
+    settings: ConnectionSettings, temporal: TemporalSettings
+) -> ConnectionSettings:
+    """A connection that names no cluster is another namespace of the default one."""
+    if settings.address is not None or settings.profile is not None:
+        return settings
+    changes = {key: getattr(settings, key) for key in settings.model_fields_set}
+    base = {
+        key: getattr(temporal, key)
+        for key in ConnectionSettings.model_fields
+        if key in temporal.model_fields_set
+    }
+    return ConnectionSettings.model_construct(**{**base, **changes})
+
+
+def _plan(
+    resolver: Resolver, retry: RetryOptions, name: str, settings: ConnectionSettings, loc: Loc
+) -> ConnectionPlan:
+    converter = settings.data_converter
+    return ConnectionPlan(
+        name=name,
+        settings=settings,
+        retry=retry,
+        data_converter=resolver.attempt(
+            lambda: extension_of(converter, DataConverter) if converter else None,
+            (*loc, "data_converter"),
+        ),
+        plugins=resolver.extensions(settings.plugins, Plugin, (*loc, "plugins")),
+        interceptors=resolver.extensions(
+            settings.interceptors, Interceptor, (*loc, "interceptors")
+        ),
+        dev_server=settings.dev_server if isinstance(settings, TemporalSettings) else None,
+    )

@@ -1,0 +1,86 @@
+"""All that the runner uses of Temporal's SDK and the SDK does not promise, in this one place.
+
+It lies in `plan`, the lowest room that speaks to the SDK: what runs needs it, and so does what a
+plan is made of. tests/plan/test_sdk_internals.py names the SDK's version where one of these breaks;
+tests/real/test_connect.py makes each of the failures, whose texts are those of temporalio 1.35.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from enum import StrEnum
+from typing import Any
+
+from temporalio import activity, workflow
+from temporalio.client import Client, WorkflowUpdateHandle
+from temporalio.service import WorkflowService
+
+from temporal_runner.values.texts import one_line
+
+RUNTIME_THREADS = "TOKIO_WORKER_THREADS"
+"""The variable that says how many threads the SDK's runtime works with; it has no option for it."""
+
+
+class ConnectError(StrEnum):
+    """What `Client.connect` says in the RuntimeError that it raises for everything: patterns."""
+
+    TLS_TO_PLAINTEXT = "InvalidContentType"
+    CERTIFICATE_NOT_TRUSTED = "UnknownIssuer|InvalidCertificate|NotValidForName|invalid peer cert"
+    CERTIFICATE_REFUSED = (
+        "CertificateRequired|HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied"
+    )
+    KEY_UNREADABLE = "PrivateKeyParseError|CertificateParseError|InconsistentKeys"
+    UNAUTHENTICATED = "Unauthenticated"
+    PERMISSION_DENIED = "PermissionDenied"
+    NOT_GRPC = "h2 protocol error|FRAME_SIZE_ERROR"
+    REFUSED = "ConnectionRefused"
+    NAME_NOT_FOUND = "dns error"
+    NO_ANSWER = "Timeout expired"
+    UNIMPLEMENTED = "code: Unimplemented"
+    UNAVAILABLE = "Unavailable"
+    RESOURCE_EXHAUSTED = "ResourceExhausted"
+    CUT = "operation was canceled|BrokenPipe|transport error|ConnectionReset"
+    """The server closes a connection that it does not understand, or it ends."""
+
+
+def workflow_type(candidate: type) -> str | None:
+    """The workflow type of a class, "" for a dynamic workflow, None where it is no workflow."""
+    definition = workflow._Definition.from_class(candidate)
+    if definition is None or definition.cls is not candidate:
+        return None
+    return definition.name or ""
+
+
+def activity_type(candidate: Any) -> str | None:
+    """The activity type of a function, "" for a dynamic one, None where it is no activity."""
+    definition = activity._Definition.from_callable(candidate)
+    return None if definition is None else definition.name or ""
+
+
+def is_refused(handle: WorkflowUpdateHandle[Any]) -> bool:
+    """Whether the answer to an update holds its failure: no call more is needed to know."""
+    outcome = handle._known_outcome
+    return outcome is not None and outcome.HasField("failure")
+
+
+def put_workflow_service(client: Client, service: WorkflowService) -> None:
+    """Have a client make its calls through this service instead of the one that it made itself."""
+    client.service_client.workflow_service = service
+
+
+def hash_code() -> None:
+    """Hash all code that is loaded, which is a worker's build ID where none is set.
+
+    The SDK remembers it. Where it has no such function any more, a worker takes the time itself.
+    """
+    with contextlib.suppress(ImportError):
+        from temporalio.worker._worker import load_default_build_id
+
+        load_default_build_id()
+
+
+def without_excerpts(error: Exception) -> str:
+    """Why a profile cannot be read, on one line, without what the reader shows of the file."""
+    text = re.sub(r"(?m)^ *\d* *\|.*\n?", "", str(error))
+    return re.sub(r"string \"[^\n]*\"", "a string", one_line(text))
