@@ -34,7 +34,7 @@ def send(
 ) -> None:
     """Put a saved event through a listener's routes into Temporal."""
     from temporal_runner.cli.prepare import read_plan
-    from temporal_runner.events.cloudevents import read_events
+    from temporal_runner.events.saved import read_events
     from temporal_runner.routing.explain import outline, reasons
     from temporal_runner.routing.routes import route
     from temporal_runner.values.redaction import printable

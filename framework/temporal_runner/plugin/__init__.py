@@ -4,6 +4,15 @@ from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 """
 
 from temporal_runner.errors import PermanentError, TransientError
+from temporal_runner.events.cloudevents import (
+    BATCH_MEDIA_TYPE,
+    STRUCTURED_MEDIA_TYPE,
+    event_from_headers,
+    event_from_json,
+    events_from_batch,
+    events_from_message,
+    is_cloudevent,
+)
 from temporal_runner.events.event import Accepted, Delivery, Event, Written
 from temporal_runner.events.strict_json import parse_json
 from temporal_runner.http import HttpAnswer, HttpRequest, HttpServer
@@ -36,9 +45,17 @@ __all__ = [
     "Written",
     "Accepted",
     "HttpServer",
-    "parse_json",
     "HttpRequest",
     "HttpAnswer",
+    # what comes from outside
+    "parse_json",
+    "is_cloudevent",
+    "events_from_message",
+    "event_from_headers",
+    "event_from_json",
+    "events_from_batch",
+    "STRUCTURED_MEDIA_TYPE",
+    "BATCH_MEDIA_TYPE",
     # backoff strategies
     "BackoffKind",
     "Timing",
