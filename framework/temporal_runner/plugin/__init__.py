@@ -30,6 +30,8 @@ from temporal_runner.values.durations import Duration, PositiveDuration
 from temporal_runner.values.options import Options
 from temporal_runner.values.secrets import Secret
 from temporal_runner.values.sizes import Size
+from temporal_runner.values.texts import Text, Url
+from temporal_runner.values.tls import TlsOptions
 
 __all__ = [
     "hookimpl",
@@ -66,7 +68,10 @@ __all__ = [
     "Duration",
     "PositiveDuration",
     "Size",
+    "Text",
+    "Url",
     "Secret",
+    "TlsOptions",
     # errors
     "TransientError",
     "PermanentError",
