@@ -24,6 +24,7 @@ from temporal_runner.plugin import EventSourceKind, Options, PullSource, Size, h
 
 class Depth(Options):
     metres: int
+    '''How far the water is.'''
 
 class WellOptions(BaseModel):
     depth: Depth
@@ -144,6 +145,13 @@ def test_every_option_is_described() -> None:
             # A section that says the same as its option says it once, where it is defined.
             known = described.get("description") or "$ref" in described
             assert known, f"{name}.{option} has no description"
+
+
+def test_a_plugins_options_are_described(validator: Draft202012Validator) -> None:
+    """By the text below each field, where the model is one of `Options`."""
+    described = json.dumps(validator.schema)
+    assert "How far the water is." in described
+    assert "The certificate, with its chain (PEM)." in described
 
 
 def test_the_command_prints_it() -> None:

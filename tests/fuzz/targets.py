@@ -28,9 +28,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporal_runner.config.load import load
 from temporal_runner.config.problems import ConfigError
 from temporal_runner.errors import TransientError, UsageError
-from temporal_runner.events.cloudevents import read_events
 from temporal_runner.events.event import Event
 from temporal_runner.events.identity import derived_id, event_key
+from temporal_runner.events.saved import read_events
 from temporal_runner.plan import make_plan
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.routing.expressions import Expression, ExpressionError, Scope

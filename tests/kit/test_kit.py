@@ -251,6 +251,11 @@ class ShadowsTheType(MemoryService):
     Source = saying(extensions={"type": "mine"})
 
 
+@caught_by("an_event_arrives_whole", "'Tenant' is no attribute's name")
+class NamesNoAttribute(MemoryService):
+    Source = saying(extensions={"Tenant": "red"})
+
+
 @caught_by("an_event_arrives_whole", "no event arrived within")
 class Deaf(MemoryService):
     class Source(MemorySource):

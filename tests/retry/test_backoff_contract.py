@@ -59,7 +59,6 @@ def test_the_library_under_test_is_the_intended_one() -> None:
         assert backoff.__file__.startswith(expected)
 
 
-
 @each_strategy
 @given(timing=timings, jitter=st.sampled_from(JITTERS))
 @settings(deadline=None, max_examples=150)

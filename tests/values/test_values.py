@@ -19,6 +19,7 @@ from temporal_runner.values.durations import (
 from temporal_runner.values.options import Options
 from temporal_runner.values.secrets import Secret
 from temporal_runner.values.sizes import Size, parse_size
+from temporal_runner.values.texts import Text, Url
 
 
 @pytest.mark.parametrize(
@@ -137,3 +138,32 @@ def test_a_secret_shows_itself_nowhere() -> None:
     assert "***" in shown
     assert Secret("a") == Secret("a") != Secret("b")
     assert len({Secret("a"), Secret("a")}) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["http://localhost", "https://sqs.eu-west-1.amazonaws.com/1/q", "http://[::1]:9000/",
+     "https://h?x=1", "https://h:443/a%20b#c"],
+)  # fmt: skip
+def test_urls(text: str) -> None:
+    """A scheme of HTTP's, a host, and what may follow; it stays as it was written."""
+    assert TypeAdapter(Url).validate_python(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "queue", "//h/q", "ftp://h/q", "s3://h", "https://", "https:///q", "http://:80/", "http://[",
+     "http://h:0/", "http://h:99999/", "http://h:x/", "https://me:pass@h/", "https://h/a b",
+     " https://h", "https://h\n", 7, None],
+)  # fmt: skip
+def test_no_urls(text: object) -> None:
+    """Without a host, with another scheme, or with a password that would be shown."""
+    with pytest.raises(ValidationError):
+        TypeAdapter(Url).validate_python(text)
+
+
+def test_texts_are_not_empty() -> None:
+    """An option that has to say something."""
+    assert TypeAdapter(Text).validate_python(" ") == " "
+    with pytest.raises(ValidationError):
+        TypeAdapter(Text).validate_python("")

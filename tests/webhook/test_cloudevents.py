@@ -46,24 +46,46 @@ async def test_structured_mode() -> None:
 
 async def test_binary_mode() -> None:
     """An event whose attributes are headers and whose data is the body arrives as it is."""
-    headers = {f"ce_{name}": str(value) for name, value in EVENT.items() if name != "data"}
+    own = EVENT.keys() - {"data", "datacontenttype"}  # that one is the header content-type
+    headers = {f"ce_{name}": str(EVENT[name]) for name in own}
     async with listening() as hooks:
         assert (await hooks.post(EVENT["data"], **headers)).status_code == 202
     _check(hooks.event)
 
 
-async def test_binary_mode_decodes_headers_and_takes_text_or_nothing() -> None:
-    """Header values are percent-decoded; the data may be text, or not be there."""
+async def test_binary_mode_decodes_headers_and_takes_any_data() -> None:
+    """Header values are percent-decoded; the data may be text, or bytes, or not be there."""
     headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}
     async with listening() as hooks:
         await hooks.post(
             "Grüße", content_type="text/plain", ce_subject="Euro%20%E2%82%AC", **headers
         )
         await hooks.post(b"", **headers)
-        check_problem(await hooks.post(b"\x89PNG", content_type="image/png", **headers), 415)
-    text, nothing = hooks.events
+        await hooks.post(b"\x89PNG", content_type="image/png", **headers)
+    text, nothing, picture = hooks.events
     assert (text.data, text.subject) == ("Grüße", "Euro €")
     assert nothing.data is None
+    assert picture.data == base64.b64encode(b"\x89PNG").decode()  # as in structured mode
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"ce_specversion": "0.3"}, "specversion"),
+        ({"ce_id": ""}, "id"),
+        ({"ce_time": "2026-01-31T12:00:00"}, "time"),
+        ({"ce_subject": "%C0%A0"}, "subject"),
+        ({"ce_datacontenttype": "text/plain"}, "datacontenttype"),
+        ({"ce_some_thing": "x"}, "some-thing"),
+        ({"content_type": "png"}, "datacontenttype"),
+    ],
+)
+async def test_binary_mode_with_a_wrong_header(wrong: dict[str, str], named: str) -> None:
+    """An attribute that is not as the specification has it is 400, and is named."""
+    headers = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/s", "ce_type": "t"}
+    async with listening() as hooks:
+        check_problem(await hooks.post(b"{}", **{**headers, **wrong}), 400, named)
+    assert not hooks.events
 
 
 async def test_batch_mode() -> None:
@@ -120,19 +142,24 @@ async def test_missing_attribute(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "named"),
     [
-        {"specversion": "0.3"},
-        {"time": "yesterday"},
-        {"data_base64": "???"},
-        {"data_base64": base64.b64encode(b"{").decode()},
+        ({"specversion": "0.3"}, "specversion"),
+        ({"time": "yesterday"}, "time"),
+        ({"time": "2026-01-31T12:00:00"}, "time"),
+        ({"tenant": {"id": 1}}, "tenant"),
+        ({"someThing": "x"}, "someThing"),
+        ({"data_base64": base64.b64encode(b"{}").decode()}, "data_base64"),
+        ({"data": ..., "data_base64": "???"}, "data_base64"),
+        ({"data": ..., "data_base64": base64.b64encode(b"{").decode()}, "data"),
     ],
 )
-async def test_wrong_attribute(wrong: dict[str, str]) -> None:
-    """An event with an attribute that cannot be read is 400."""
+async def test_wrong_attribute(wrong: dict[str, Any], named: str) -> None:
+    """An event with an attribute that cannot be read is 400, and the attribute is named."""
+    event = {name: value for name, value in {**EVENT, **wrong}.items() if value is not ...}
     async with listening() as hooks:
-        check_problem(await hooks.post({**EVENT, **wrong}, content_type=STRUCTURED), 400)
-        check_problem(await hooks.post([{**EVENT, **wrong}], content_type=BATCH), 400)
+        check_problem(await hooks.post(event, content_type=STRUCTURED), 400, named)
+        check_problem(await hooks.post([event], content_type=BATCH), 400, named)
 
 
 async def test_data_base64() -> None:

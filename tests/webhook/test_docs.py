@@ -11,12 +11,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from temporal_runner.plugin import TlsOptions
 from temporal_runner_webhook import schemes
 from temporal_runner_webhook.config import (
     RateOptions,
     ResponseOptions,
     ResponseTemplate,
-    TlsOptions,
     WebhookOptions,
 )
 from tests.webhook.support import make_options

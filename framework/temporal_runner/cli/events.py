@@ -34,7 +34,7 @@ def send(
 ) -> None:
     """Put a saved event through a listener's routes into Temporal."""
     from temporal_runner.cli.prepare import read_plan
-    from temporal_runner.events.cloudevents import read_events
+    from temporal_runner.events.saved import read_events
     from temporal_runner.routing.explain import outline, reasons
     from temporal_runner.routing.routes import route
     from temporal_runner.values.redaction import printable
@@ -73,7 +73,7 @@ async def _send(actions: list[Action], plan: Plan) -> None:
 
 def _listener(plan: Plan, name: str) -> ListenerPlan:
     from temporal_runner.errors import UsageError
-    from temporal_runner.values.texts import suggest
+    from temporal_runner.values.wording import suggest
 
     found = {listener.name: listener for listener in plan.listeners}
     if name in found:

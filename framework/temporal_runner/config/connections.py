@@ -11,9 +11,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from temporal_runner.config.fields import Address, SearchAttributeType, Section, Target, Text
+from temporal_runner.config.fields import Address, SearchAttributeType, Section, Target
 from temporal_runner.values.durations import PositiveDuration
 from temporal_runner.values.secrets import Secret
+from temporal_runner.values.texts import Text
 
 
 class TlsSettings(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 
@@ -19,9 +19,6 @@ class Section(BaseModel):
 
 SearchAttributeType = Literal["Text", "Keyword", "Int", "Double", "Bool", "Datetime", "KeywordList"]
 """Temporal's types of search attributes."""
-
-Text = Annotated[str, StringConstraints(min_length=1)]
-"""A text that is not empty."""
 
 _NAME = r"[A-Za-z_][\w.]*"
 _TARGET = f"^{_NAME}:{_NAME}$"

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from temporal_runner.config.connections import ConnectionSettings, TemporalSettings
-from temporal_runner.config.fields import Section, Text
+from temporal_runner.config.fields import Section
 from temporal_runner.config.routes import RouteSection
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.retry.backoff import Jitter
 from temporal_runner.values.durations import PositiveDuration
 from temporal_runner.values.sizes import Size
+from temporal_runner.values.texts import Text
 
 
 class RetrySettings(Section):

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from temporal_runner.config.fields import SearchAttributeType, Section, Text
+from temporal_runner.config.fields import SearchAttributeType, Section
 from temporal_runner.values.durations import Duration, PositiveDuration
-from temporal_runner.values.texts import nearest
+from temporal_runner.values.texts import Text
+from temporal_runner.values.wording import nearest
 
 ACTIONS = (
     "start",

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 from temporal_runner.config.problems import Loc, Problem, dotted, is_secret_name, masked
 from temporal_runner.config.yaml_tree import Node, resolve_scalar
 from temporal_runner.values.secrets import read_secret
-from temporal_runner.values.texts import nearest, suggest
+from temporal_runner.values.wording import nearest, suggest
 
 Model = TypeVar("Model", bound=BaseModel)
 

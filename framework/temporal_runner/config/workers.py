@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from temporal_runner.config.fields import ModuleOrTarget, Section, Target, Text
+from temporal_runner.config.fields import ModuleOrTarget, Section, Target
 from temporal_runner.values.durations import Duration, PositiveDuration
+from temporal_runner.values.texts import Text
 
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0)]

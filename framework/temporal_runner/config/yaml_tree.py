@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from temporal_runner.config.problems import Loc, Problem, Spot
-from temporal_runner.values.texts import one_line
+from temporal_runner.values.wording import one_line
 
 try:
     from yaml import CBaseLoader as Loader

@@ -45,7 +45,7 @@ class Event:
         subject: What it happened to, such as an object's key.
         time: When it happened.
         datacontenttype: The media type of `data`.
-        data: The event's own content: parsed JSON, or text.
+        data: The event's own content: parsed JSON, or text; bytes that are neither, in base64.
         extensions: CloudEvents extension attributes (`traceparent`, a webhook's headers, …).
         written: The data as it came, where a source has it as JSON; only saves encoding it anew.
     """
@@ -78,7 +78,11 @@ class Event:
 
     @classmethod
     def from_dict(cls, attributes: Mapping[str, Any]) -> Event:
-        """The event that `to_dict` wrote; what comes from outside is `cloudevents.event_of`'s."""
+        """The event that `to_dict` wrote.
+
+        It looks at nothing: what comes from outside is checked by `cloudevents.event_from_json`,
+        which hands it on to here.
+        """
         time = attributes.get("time")
         return cls(
             id=attributes["id"],

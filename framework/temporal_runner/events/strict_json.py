@@ -23,8 +23,13 @@ def parse_json(text: str | bytes) -> Any:
         ValueError: It is not JSON in UTF-8, is nested too deep, or has a number in it that is none
             (NaN, Infinity, 1e999).
     """
+    if isinstance(text, str):
+        try:
+            text = text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a lone surrogate in it") from None
     value = from_json(text, allow_inf_nan=False)
-    openers = _count(text, "[") + _count(text, "{")
+    openers = text.count(b"[") + text.count(b"{")
     if openers > _DEEPEST and _depth(value) > _DEEPEST:
         raise ValueError(f"nested more than {_DEEPEST} deep")
     # The reader makes an infinity of 1e999. To look at each value for it costs more than to read.
@@ -32,10 +37,6 @@ def parse_json(text: str | bytes) -> Any:
     if any(mark in dumped for mark in _INFINITIES) and not all(map(_is_finite, _values(value))):
         raise ValueError("number out of range")
     return value
-
-
-def _count(text: str | bytes, character: str) -> int:
-    return text.count(character) if isinstance(text, str) else text.count(character.encode())
 
 
 def _depth(value: Any) -> int:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from temporal_runner.plan.sdk_internals import activity_type, workflow_type
-from temporal_runner.values.texts import suggest
+from temporal_runner.values.wording import suggest
 
 _STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 

@@ -19,7 +19,7 @@ from temporal_runner.plan.retries import Retries
 from temporal_runner.plan.task_queues import TaskQueues
 from temporal_runner.plan.workers import plan_worker
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.values.texts import suggest
+from temporal_runner.values.wording import suggest
 
 
 def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:

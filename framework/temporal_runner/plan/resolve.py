@@ -14,7 +14,7 @@ from temporal_runner.config.yaml_tree import Node
 from temporal_runner.plan.definitions import DefinitionError, extension_of
 from temporal_runner.plan.records import DEFAULT_CONNECTION
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.values.texts import suggest
+from temporal_runner.values.wording import suggest
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowUpdateHandle
 from temporalio.service import WorkflowService
 
-from temporal_runner.values.texts import one_line
+from temporal_runner.values.wording import one_line
 
 RUNTIME_THREADS = "TOKIO_WORKER_THREADS"
 """The variable that says how many threads the SDK's runtime works with; it has no option for it."""

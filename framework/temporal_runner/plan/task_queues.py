@@ -18,7 +18,7 @@ from temporal_runner.config.routes import (
 )
 from temporal_runner.plan.records import WorkerPlan
 from temporal_runner.plan.sdk_internals import activity_type, workflow_type
-from temporal_runner.values.texts import suggest
+from temporal_runner.values.wording import suggest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,15 @@ from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 """
 
 from temporal_runner.errors import PermanentError, TransientError
+from temporal_runner.events.cloudevents import (
+    BATCH_MEDIA_TYPE,
+    STRUCTURED_MEDIA_TYPE,
+    event_from_headers,
+    event_from_json,
+    events_from_batch,
+    events_from_message,
+    is_cloudevent,
+)
 from temporal_runner.events.event import Accepted, Delivery, Event, Written
 from temporal_runner.events.strict_json import parse_json
 from temporal_runner.http import HttpAnswer, HttpRequest, HttpServer
@@ -21,7 +30,9 @@ from temporal_runner.values.durations import Duration, PositiveDuration
 from temporal_runner.values.options import Options
 from temporal_runner.values.secrets import Secret
 from temporal_runner.values.sizes import Size
-from temporal_runner.values.texts import suggest
+from temporal_runner.values.texts import Text, Url
+from temporal_runner.values.tls import TlsOptions
+from temporal_runner.values.wording import suggest
 
 __all__ = [
     "hookimpl",
@@ -37,9 +48,17 @@ __all__ = [
     "Written",
     "Accepted",
     "HttpServer",
-    "parse_json",
     "HttpRequest",
     "HttpAnswer",
+    # what comes from outside
+    "parse_json",
+    "is_cloudevent",
+    "events_from_message",
+    "event_from_headers",
+    "event_from_json",
+    "events_from_batch",
+    "STRUCTURED_MEDIA_TYPE",
+    "BATCH_MEDIA_TYPE",
     # backoff strategies
     "BackoffKind",
     "Timing",
@@ -50,8 +69,11 @@ __all__ = [
     "Duration",
     "PositiveDuration",
     "Size",
+    "Text",
+    "Url",
     "Secret",
     "suggest",
+    "TlsOptions",
     # errors
     "TransientError",
     "PermanentError",

@@ -23,7 +23,7 @@ from temporal_runner.errors import PluginError
 from temporal_runner.plugin import hookspecs
 from temporal_runner.plugin.sources import EventSourceKind
 from temporal_runner.retry.backoff import BUILT_IN, BackoffKind
-from temporal_runner.values.texts import one_line, suggest
+from temporal_runner.values.wording import one_line, suggest
 
 Kind = TypeVar("Kind", EventSourceKind, BackoffKind)
 

@@ -101,7 +101,8 @@ def fibonacci(timing: Timing, options: NoOptions) -> WaitGenerator:
 
 def constant(timing: Timing, options: NoOptions) -> WaitGenerator:
     """The base delay each time."""
-    return library.constant(timing.base_delay)
+    while True:
+        yield timing.base_delay
 
 
 def decorrelated(timing: Timing, options: NoOptions) -> WaitGenerator:

@@ -19,7 +19,7 @@ from temporal_runner.errors import GaveUp, PermanentError, TransientError, Usage
 from temporal_runner.retry.backoff import Backoff, NoOptions, Timing, exponential
 from temporal_runner.retry.port_watch import Look, PortWatch
 from temporal_runner.values.durations import format_duration
-from temporal_runner.values.texts import one_line
+from temporal_runner.values.wording import one_line
 
 T = TypeVar("T")
 _LAST_ATTEMPT = 1.0

@@ -20,7 +20,7 @@ from temporal_runner.routing.actions import (
 )
 from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
 from temporal_runner.routing.routes import Decision, Route
-from temporal_runner.values.texts import one_line
+from temporal_runner.values.wording import one_line
 
 _PATH = re.compile(r"\bevent(?:\.[A-Za-z_]\w*(?![\w(]))+")
 """A path, without the method that may end it: of `event.type.startsWith(…)`, `event.type`."""

@@ -15,7 +15,7 @@ from temporal_runner.config.placeholders import STRING
 from temporal_runner.config.problems import Loc
 from temporal_runner.events.event import Event
 from temporal_runner.routing.expression_cost import Weight, cost_of, limited, weigh
-from temporal_runner.values.texts import one_line, suggest
+from temporal_runner.values.wording import one_line, suggest
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
 Paths = tuple[tuple[str, ...], ...]

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from temporal_runner.events.cloudevents import event_from_json
 from temporal_runner.events.event import Accepted, Delivery, Event
+from temporal_runner.events.strict_json import parse_json
 from temporal_runner.testing.fakes import make_context
 from temporal_runner.testing.receiving import Receiving
 from temporal_runner.testing.service import Sent, SourceUnderTest
@@ -121,11 +123,15 @@ def check_event(event: Event) -> None:
     shadowed = sorted(CORE_ATTRIBUTES & event.extensions.keys())
     assert not shadowed, f"extensions are called like CloudEvents' own attributes: {shadowed}"
     try:
-        json.dumps(event.to_dict(), allow_nan=False)
+        saved = json.dumps(event.to_dict(), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise AssertionError(
             f"the event is not JSON, so no workflow can take it: {error}"
         ) from None
+    try:
+        event_from_json(parse_json(saved))
+    except ValueError as error:
+        raise AssertionError(f"the event, once saved, is no CloudEvent: {error}") from None
 
 
 def identity(delivery: Delivery) -> tuple[str, str]:

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Options(BaseModel):
-    """The base for a plugin's option model: unknown keys are errors, instances are frozen."""
+    """The base for a plugin's option model: unknown keys are errors, instances are frozen.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    The text below a field describes it in `runner schema`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

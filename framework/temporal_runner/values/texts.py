@@ -1,39 +1,32 @@
-"""Texts for people: on one line, and with the word that was probably meant."""
+"""Texts as options have them: one that is not empty, and the URL of an HTTP service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+_URL = r"^https?://[^/?#\s@]+([/?#]\S*)?$"
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+"""A text that is not empty."""
 
 
-def one_line(text: object) -> str:
-    """A text, or an error's, with single spaces for its line breaks and runs of blanks."""
-    return " ".join(str(text).split())
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_whole = re.fullmatch(_URL, text) and parts.hostname and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if not is_whole:
+        raise PydanticCustomError(
+            "url", "must be http:// or https:// with a host, and without user and password"
+        )
+    return text
 
 
-def nearest(word: str, known: Iterable[str], *, likeness: float = 0.6) -> str | None:
-    """The known word that another one was probably meant to be; None where none is like it.
-
-    Args:
-        word: What was written.
-        known: What could have been.
-        likeness: From 0 to 1, the least that counts.
-    """
-    return next(iter(get_close_matches(word, list(known), n=1, cutoff=likeness)), None)
-
-
-def suggest(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
-    """What to put after an error about an unknown word: `; did you mean queue_url?`.
-
-    Args:
-        word: What was written.
-        known: What could have been.
-        otherwise: What to say where none of that is like it, such as `known: a, b`; empty is
-            nothing.
-
-    Returns:
-        A text that begins with `; `, or an empty one.
-    """
-    near = nearest(word, known)
-    hint = f"did you mean {near}?" if near else otherwise
-    return f"; {hint}" if hint else ""
+Url = Annotated[str, AfterValidator(_url), Field(json_schema_extra={"pattern": _URL})]
+"""The URL of an HTTP service, such as https://sqs.eu-west-1.amazonaws.com."""

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret
+from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text
 
 _LONGEST_NAME = 63
 _NAME = r"[a-z0-9](?:-?[a-z0-9])*"
@@ -44,8 +44,6 @@ _OF_LIST = ("container", "prefix", "poll_interval", "min_age", "max_age", "state
 
 class AzureOptions(Options):
     """Blob events by a Storage Queue that Event Grid fills, or by listing a container."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
 
     mode: Literal["queue", "list"] = "queue"
     """queue: Event Grid writes to a Storage Queue. list: the container is listed again and again,
@@ -111,7 +109,7 @@ class AzureOptions(Options):
     """Leave blobs alone that were last written longer ago. Without `state_file` keep it shorter
     than the namespace's retention: a runner that starts anew lists them all again, and Temporal
     knows what it did only for so long."""
-    state_file: Annotated[str, Field(min_length=1)] | None = None
+    state_file: Text | None = None
     """A file to remember the blobs in that are done, across restarts; one for each listener."""
 
     existing: Literal["deliver", "skip"] = "deliver"

@@ -13,12 +13,12 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from temporal_runner.plugin import Event, parse_json
+from temporal_runner.plugin import Event, event_from_json, parse_json
 
 Encoding = Literal["auto", "base64", "text"]
 
@@ -108,9 +108,9 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
     if encoding == "base64" or (encoding == "auto" and not stripped.startswith(("{", "["))):
         try:
             stripped = base64.b64decode(stripped, validate=True).decode("utf-8-sig")
-        except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        except (binascii.Error, ValueError):
             reason = "it is neither JSON nor base64" if encoding == "auto" else "it is not base64"
-            raise Undecodable(f"{reason} of UTF-8 text: {error}") from None
+            raise Undecodable(f"{reason} of UTF-8 text") from None
     try:
         content = parse_json(stripped)
     except ValueError as error:
@@ -137,27 +137,38 @@ def read_event(entry: Any) -> Event:
         Undecodable: It is neither.
     """
     match entry:
-        case {"specversion": _, "id": str(own_id), "source": str(source), "type": str(kind)}:
-            subject, time, data = entry.get("subject"), entry.get("time"), _cloudevents_data(entry)
-            media_type = entry.get("datacontenttype")
-        case {"eventType": str(kind), "id": str(own_id), "topic": str(source)}:
-            subject, time, data = entry.get("subject"), entry.get("eventTime"), entry.get("data")
-            media_type = "application/json"
+        case {"specversion": _}:
+            event = _of_cloudevents(entry)
+        case {"eventType": str(), "id": str(), "topic": str()}:
+            event = _of_event_grid(entry)
         case _:
             raise Undecodable("it is an event neither of Event Grid's schema nor of CloudEvents")
-    if not (own_id and source and kind):
-        raise Undecodable("an event's id, type and source (or topic) must not be empty")
-    event = Event(
-        id=own_id,
-        source=source,
-        type=kind,
-        subject=subject if isinstance(subject, str) else None,
-        time=_time(time),
-        datacontenttype=media_type if isinstance(media_type, str) else "application/json",
-        data=data,
-        extensions=_extensions(entry),
+    return _about_blob(event) if event.type.startswith("Microsoft.Storage.") else event
+
+
+def _of_cloudevents(entry: Mapping[str, Any]) -> Event:
+    try:
+        event = event_from_json(entry)
+    except ValueError as error:
+        raise Undecodable(f"it is no CloudEvent: {error}") from None
+    if event.datacontenttype is None and "data_base64" not in entry:
+        return replace(event, datacontenttype="application/json")  # which is what that stands for
+    return event
+
+
+def _of_event_grid(entry: Mapping[str, Any]) -> Event:
+    if not (entry["id"] and entry["eventType"] and entry["topic"]):
+        raise Undecodable("an event's id, eventType and topic must not be empty")
+    subject = entry.get("subject")
+    return Event(
+        id=entry["id"],
+        source=entry["topic"],
+        type=entry["eventType"],
+        subject=subject if isinstance(subject, str) and subject else None,
+        time=_time(entry.get("eventTime")),
+        datacontenttype="application/json",
+        data=entry.get("data"),
     )
-    return _about_blob(event) if kind.startswith("Microsoft.Storage.") else event
 
 
 def is_created_file(event: Event) -> bool:
@@ -201,31 +212,6 @@ def _about_blob(event: Event) -> Event:
 def blob_data(address: BlobAddress) -> dict[str, str]:
     """What `data` says of a blob's place, beside what Event Grid says."""
     return {"account": address.account, "container": address.container, "blob": address.blob}
-
-
-_ATTRIBUTES = {
-    *("specversion", "id", "source", "type", "subject", "time", "datacontenttype", "data"),
-    "data_base64",
-}
-_OF_EVENT_GRID = {"topic", "eventType", "eventTime", "dataVersion", "metadataVersion"}
-
-
-def _extensions(entry: Mapping[str, Any]) -> dict[str, Any]:
-    known = _ATTRIBUTES if "specversion" in entry else _ATTRIBUTES | _OF_EVENT_GRID
-    return {name: value for name, value in entry.items() if name not in known}
-
-
-def _cloudevents_data(entry: Mapping[str, Any]) -> Any:
-    if "data_base64" not in entry:
-        return entry.get("data")
-    try:
-        content = base64.b64decode(entry["data_base64"], validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError, ValueError, TypeError):
-        return entry["data_base64"]  # binary: left as it is
-    try:
-        return parse_json(content)
-    except ValueError:
-        return content
 
 
 def _time(raw: Any) -> datetime | None:

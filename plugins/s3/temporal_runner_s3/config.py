@@ -6,17 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret
-
-
-class _Section(Options):
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-
-Url = Annotated[str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")]
-Text = Annotated[str, Field(min_length=1)]
+from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text, Url
 
 _ONLY_QUEUE = (
     "queue_url",
@@ -29,7 +21,7 @@ _ONLY_QUEUE = (
 _ONLY_LIST = ("bucket", "prefix", "poll_interval", "state_file", "existing", "max_age")
 
 
-class AssumeRole(_Section):
+class AssumeRole(Options):
     """A role that is assumed with the credentials of the standard chain."""
 
     role_arn: Annotated[str, Field(pattern=r"^arn:[^:]*:iam::\d*:role/\S+$")]
@@ -46,7 +38,7 @@ class AssumeRole(_Section):
     """Where STS is, where it is not AWS's own."""
 
 
-class S3Options(_Section):
+class S3Options(Options):
     """Where objects' events come from, and how they are taken."""
 
     mode: Literal["queue", "list"] = "queue"

@@ -9,26 +9,15 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from temporal_runner.plugin import PositiveDuration, Size
-from temporal_runner_webhook.schemes import HeaderName, Section, Text, Verification
+from temporal_runner.plugin import Options, PositiveDuration, Size, Text, TlsOptions
+from temporal_runner_webhook.schemes import HeaderName, Verification
 
 _ROOTS = "event|workflow_id|run_id|result"
 PATH = re.compile(rf"\$\{{\{{\s*((?:{_ROOTS})(?:\.[\w-]+)*)\s*\}}\}}")
 """A placeholder of a response template."""
 
 
-class TlsOptions(Section):
-    """Serve HTTPS."""
-
-    cert_path: Text
-    """The certificate, with its chain (PEM)."""
-    key_path: str = ""
-    """Its private key (PEM), where it is not in the same file."""
-    client_ca_path: str = ""
-    """Let in only clients with a certificate of this authority (PEM)."""
-
-
-class RateOptions(Section):
+class RateOptions(Options):
     """How many events are taken in a time; more are answered 429."""
 
     events: Annotated[int, Field(ge=1)]
@@ -39,7 +28,7 @@ class RateOptions(Section):
     """How many at once after a quiet time; by default as many as `events`."""
 
 
-class ResponseTemplate(Section):
+class ResponseTemplate(Options):
     """An answer in the words of the config.
 
     `${{ … }}` in it is a path, such as `${{ result.price }}`, that begins with `event`,
@@ -63,7 +52,7 @@ class ResponseTemplate(Section):
         return self
 
 
-class ResponseOptions(Section):
+class ResponseOptions(Options):
     """The answers to what was taken; what is left out is answered with a small JSON object."""
 
     accepted: ResponseTemplate | None = None
@@ -76,7 +65,7 @@ class ResponseOptions(Section):
     """No route wants it."""
 
 
-class WebhookOptions(Section):
+class WebhookOptions(Options):
     """Where to listen, whom to believe, and what of a request becomes the event."""
 
     verify: Verification

@@ -14,8 +14,13 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
-from temporal_runner.plugin import Event, Written
-from temporal_runner_webhook import cloudevents
+from temporal_runner.plugin import (
+    Event,
+    Written,
+    event_from_json,
+    events_from_message,
+    is_cloudevent,
+)
 from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.request import (
     FORM,
@@ -58,8 +63,11 @@ class EventReader:
         """
         body = expand(request, self._most)
         extensions = self._extensions(request.headers)
-        if self._scheme not in _READERS and cloudevents.is_cloudevent(request):
-            events = cloudevents.read(request, body)
+        if self._scheme not in _READERS and is_cloudevent(request.headers):
+            try:
+                events = events_from_message(request.headers, body)
+            except ValueError as error:
+                raise bad(f"it is no CloudEvent: {error}") from None
         else:
             data = self._content(request, body)
             if self._scheme != "event_grid":
@@ -221,7 +229,7 @@ def _sns(content: _Content) -> Event:
         source=content.data["TopicArn"],
         type=content.data["Type"],
         subject=content.text("Subject"),
-        time=cloudevents.time_of(content.data["Timestamp"]),
+        time=_time_of(content.data["Timestamp"]),
         datacontenttype="text/plain" if isinstance(data, str) else "application/json",
         data=data,
         extensions=content.extensions,
@@ -242,7 +250,10 @@ _READERS: Mapping[str, Callable[[_Content], Event]] = {
 def _of_event_grid(raw: Any) -> Event:
     """One event of Event Grid's own schema, or a CloudEvent."""
     if isinstance(raw, dict) and "specversion" in raw:
-        return cloudevents.from_json_form(raw)
+        try:
+            return event_from_json(raw)
+        except ValueError as error:
+            raise bad(f"it is no CloudEvent: {error}") from None
     named = ("id", "topic", "eventType")
     if not isinstance(raw, dict) or not all(
         isinstance(raw.get(name), str) and raw[name] for name in named
@@ -252,11 +263,22 @@ def _of_event_grid(raw: Any) -> Event:
         id=raw["id"],
         source=raw["topic"],
         type=raw["eventType"],
-        subject=raw["subject"] if isinstance(raw.get("subject"), str) else None,
-        time=cloudevents.time_of(raw.get("eventTime")),
+        subject=raw["subject"] if isinstance(raw.get("subject"), str) and raw["subject"] else None,
+        time=_time_of(raw.get("eventTime")),
         datacontenttype="application/json",
         data=raw.get("data"),
     )
+
+
+def _time_of(raw: Any) -> datetime | None:
+    """A time of SNS's or Event Grid's; one without a zone is UTC, and an empty one none."""
+    if raw in (None, ""):
+        return None
+    try:
+        time = datetime.fromisoformat(raw)
+    except (TypeError, ValueError):
+        raise bad(f"the event's time is not a time: {str(raw)[:50]!r}") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _as_list(content: Any) -> list[Any]:

@@ -157,8 +157,8 @@ def expand(request: Request, most: int) -> bytes:
     gzip = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         body = gzip.decompress(request.body, most + 1)
-    except zlib.error as error:
-        raise bad(f"the body is not gzip: {error}") from None
+    except zlib.error:
+        raise bad("the body is not gzip, though its Content-Encoding says so") from None
     if len(body) > most:
         raise too_large(most)
     if not gzip.eof or gzip.unused_data:
@@ -192,8 +192,10 @@ def parse_form(body: bytes) -> dict[str, Any]:
             errors="strict",
             max_num_fields=_MAX_FIELDS,
         )
-    except ValueError as error:
-        raise bad(f"the body is not a form: {error}") from None
+    except ValueError:
+        raise bad(
+            f"the body is not a form: name=value&… in UTF-8, with {_MAX_FIELDS} fields at most"
+        ) from None
     return {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
 
 

@@ -8,20 +8,12 @@ from datetime import timedelta
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret
-
-
-class Section(Options):
-    """The base of our sections: a field's docstring is its description in the schema."""
-
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
+from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text, Url
 
 Secrets = Annotated[tuple[Secret, ...], Field(min_length=1)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
-Text = Annotated[str, Field(min_length=1)]
 _FIVE_MINUTES = timedelta(minutes=5)
 
 
@@ -50,21 +42,19 @@ def is_loopback(host: str | None) -> bool:
 
 def _fetchable(url: str) -> str:
     parts = urlsplit(url)
-    if "@" in parts.netloc:
-        raise ValueError("the URL must hold no user and no password")
     if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
         return url
     raise ValueError("the URL must begin with https:// (http:// is for loopback alone)")
 
 
-class NoVerification(Section):
+class NoVerification(Options):
     """Take any request: only behind something else that verifies."""
 
     scheme: Literal["none"]
     """none"""
 
 
-class HmacVerification(Section):
+class HmacVerification(Options):
     """A signature over the raw body, for senders without a preset."""
 
     scheme: Literal["hmac"]
@@ -81,7 +71,7 @@ class HmacVerification(Section):
     """What stands before it, such as sha256=."""
 
 
-class GithubVerification(Section):
+class GithubVerification(Options):
     """GitHub: X-Hub-Signature-256 over the raw body."""
 
     scheme: Literal["github"]
@@ -90,7 +80,7 @@ class GithubVerification(Section):
     """The webhook's secrets; while one is replaced by another, both."""
 
 
-class GitlabVerification(Section):
+class GitlabVerification(Options):
     """GitLab: X-Gitlab-Token, the secret itself (its signing token is standard_webhooks)."""
 
     scheme: Literal["gitlab"]
@@ -99,7 +89,7 @@ class GitlabVerification(Section):
     """The webhook's secret tokens; while one is replaced by another, both."""
 
 
-class StandardVerification(Section):
+class StandardVerification(Options):
     """Standard Webhooks (standardwebhooks.com), as Svix and many others send."""
 
     scheme: Literal["standard_webhooks"]
@@ -110,7 +100,7 @@ class StandardVerification(Section):
     """How far the request's time may be from ours, in either direction."""
 
 
-class StripeVerification(Section):
+class StripeVerification(Options):
     """Stripe: Stripe-Signature over time and raw body."""
 
     scheme: Literal["stripe"]
@@ -121,7 +111,7 @@ class StripeVerification(Section):
     """How far the request's time may be from ours, in either direction."""
 
 
-class SlackVerification(Section):
+class SlackVerification(Options):
     """Slack: X-Slack-Signature over time and raw body; url_verification is answered."""
 
     scheme: Literal["slack"]
@@ -132,7 +122,7 @@ class SlackVerification(Section):
     """How far the request's time may be from ours, in either direction."""
 
 
-class SnsVerification(Section):
+class SnsVerification(Options):
     """Amazon SNS over HTTP: the signature in the message, by a certificate of Amazon's."""
 
     scheme: Literal["sns"]
@@ -151,7 +141,7 @@ class SnsVerification(Section):
     are fetched and at which subscriptions are confirmed."""
 
 
-class EventGridVerification(Section):
+class EventGridVerification(Options):
     """Azure Event Grid: a secret in the URL or a header; both handshakes are answered."""
 
     scheme: Literal["event_grid"]
@@ -172,7 +162,7 @@ class EventGridVerification(Section):
         return self
 
 
-class User(Section):
+class User(Options):
     """A user of basic authentication."""
 
     username: Text
@@ -181,7 +171,7 @@ class User(Section):
     """The password."""
 
 
-class BasicVerification(Section):
+class BasicVerification(Options):
     """HTTP basic authentication."""
 
     scheme: Literal["basic"]
@@ -190,7 +180,7 @@ class BasicVerification(Section):
     """Who is let in."""
 
 
-class ApiKeyVerification(Section):
+class ApiKeyVerification(Options):
     """A key in a header, or in a parameter of the URL."""
 
     scheme: Literal["api_key"]
@@ -209,7 +199,7 @@ Algorithm = Literal[
 ]  # fmt: skip
 
 
-class JwtVerification(Section):
+class JwtVerification(Options):
     """A JSON Web Token in `Authorization: Bearer`: it proves the sender, not the body."""
 
     scheme: Literal["jwt"]
@@ -220,7 +210,7 @@ class JwtVerification(Section):
     """What `iss` must be."""
     audience: Text
     """What `aud` must be, or have among others."""
-    jwks_url: Annotated[Text, AfterValidator(_fetchable)] | None = None
+    jwks_url: Annotated[Url, AfterValidator(_fetchable)] | None = None
     """Where the issuer publishes its keys."""
     public_keys: Secrets | None = None
     """Or its public keys (PEM)."""

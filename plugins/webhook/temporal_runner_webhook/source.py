@@ -16,9 +16,10 @@ from temporal_runner.plugin import (
     HttpServer,
     PushSource,
     SourceContext,
+    TlsOptions,
 )
 from temporal_runner_webhook.answers import Answers, WebhookDelivery, problem
-from temporal_runner_webhook.config import TlsOptions, WebhookOptions
+from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.handshakes import allow_origin, allowed_origins, handshake
 from temporal_runner_webhook.limits import Held, Limits
 from temporal_runner_webhook.mapping import EventReader

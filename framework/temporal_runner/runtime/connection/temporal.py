@@ -28,7 +28,7 @@ from temporal_runner.runtime.connection.target import (
     make_target,
     profile_arguments,
 )
-from temporal_runner.values.texts import one_line
+from temporal_runner.values.wording import one_line
 
 log = logging.getLogger("temporal_runner.temporal")
 

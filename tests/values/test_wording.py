@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from temporal_runner.values.texts import nearest, one_line, suggest
+from temporal_runner.values.wording import nearest, one_line, suggest
 
 
 def test_one_line() -> None:
