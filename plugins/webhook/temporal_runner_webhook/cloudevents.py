@@ -38,8 +38,8 @@ def read(request: Request, body: bytes) -> list[Event]:
     if request.media_type == STRUCTURED:
         return [from_json_form(parse_json(body))]
     attributes = {
-        name.removeprefix("ce-"): unquote(value)
-        for name, value in request.headers.items()
+        name.removeprefix("ce-"): unquote(request.headers[name])
+        for name in request.headers
         if name.startswith("ce-")
     }
     media_type = request.media_type

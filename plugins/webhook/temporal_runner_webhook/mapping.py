@@ -101,7 +101,9 @@ class EventReader:
         """The headers that routes may use, and the sender's trace."""
         is_hidden = self._is_hidden
         shown = {name: value for name, value in headers.items() if not is_hidden(name)}
-        if trace := headers.get("traceparent"):
+        # Of two traces neither is one (W3C Trace Context); that is no reason to refuse an event.
+        trace = shown.get("traceparent")
+        if trace and "," not in trace:
             return {"headers": shown, "traceparent": trace}
         return {"headers": shown}
 
