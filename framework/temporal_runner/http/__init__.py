@@ -1,9 +1,9 @@
 """HTTP in the runner's own event loop: what the admin endpoint and HTTP event sources share.
 
-    Engine -> Connection -> Reader -> HttpRequest -> Port -> application -> HttpAnswer
+    Engine -> Connection (aiohttp's protocol, bounded) -> HttpRequest -> Port -> application
 
-llhttp parses (by httptools, which is imported when a port opens); what is ours is the order of
-answers, and bounds on what a client may hold.
+aiohttp speaks HTTP/1.1 and is imported when a port opens; what is ours is a port that several
+listeners share, and bounds on what a client may hold.
 """
 
 from temporal_runner.http.messages import Application, HttpAnswer, HttpRequest, problem

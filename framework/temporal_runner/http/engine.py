@@ -9,17 +9,29 @@ import socket
 import ssl
 import time
 from email.utils import formatdate
+from typing import TYPE_CHECKING
 
-from temporal_runner.http import connection
-from temporal_runner.http.connection import Connection
+from temporal_runner.http.connection import Connection, make_server
 from temporal_runner.http.messages import Application
+from temporal_runner.http.sockets import most_connections
 
-log = logging.getLogger("temporal_runner.serving")
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger("temporal_runner.http")
 
 _LOOKS = 0.25
 """Seconds between two looks at what is due, where no bound is shorter than some seconds."""
 _LATE = 0.5
 """Seconds after its time by which a look tells that this process was held up, not its clients."""
+_BREATH = 0.5
+"""Seconds to wait where no connection can be accepted."""
+_QUIET = 60.0
+"""Seconds between two warnings of a port."""
+_FULL = "%d connections are open, further ones are refused"
+
+_open: set[Engine] = set()
+"""Those that are open: descriptors are the process's, and each has its share of them."""
 
 
 class Engine:
@@ -56,22 +68,20 @@ class Engine:
         self._empty.set()
         self._looking: asyncio.TimerHandle | None = None
         self._next_look = 0.0
-        self._server: asyncio.Server | None = None
         self._listening: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._arriving: set[asyncio.Task[None]] = set()
+        """For each client that came and has no connection yet: by TLS that may take a time."""
         self._closing = False
+        self._told = float("-inf")
         self._second = 0
         self._date = b""
 
-    async def open(self, listening: socket.socket) -> None:
+    def open(self, listening: socket.socket) -> None:
         """Take connections from a socket."""
         self._listening = listening
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self),
-            sock=listening,
-            ssl=self._tls,
-            ssl_handshake_timeout=self.header_timeout if self._tls else None,
-        )
+        _open.add(self)
+        self._accepting = asyncio.create_task(self._accept(listening))
 
     async def close(self, within: float) -> None:
         """Take no more connections, and answer what those have asked that were taken.
@@ -79,26 +89,69 @@ class Engine:
         Args:
             within: Seconds that this may take; what is not answered then is cancelled.
         """
-        if self._server is None or self._listening is None:
+        if self._listening is None or self._accepting is None:
             return
-        # A connection that asyncio has accepted, but made no transport for when its server closes,
-        # is neither served nor closed: let it take no more, and make those transports first.
-        with contextlib.suppress(RuntimeError, NotImplementedError):  # uvloop needs none of it
-            asyncio.get_running_loop().remove_reader(self._listening.fileno())
+        # What is accepted by now is served: a task that is cancelled would drop it.
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().remove_reader(self._listening)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
+        self._accepting.cancel()
+        await asyncio.wait({self._accepting})
+        self._listening.close()
+        _open.discard(self)
+        if self._tls is not None:
+            for one in self._arriving:
+                one.cancel()
+        if self._arriving:
+            await asyncio.wait(self._arriving)
         self._closing = True
-        self._server.close()
-        for one in list(self._connections):
-            one.finish()
+        for connection in list(self._connections):
+            connection.finish()
         try:
             async with asyncio.timeout(within):
                 await self._empty.wait()
         except TimeoutError:
             log.warning("%d connections did not end within %g s", len(self._connections), within)
-            for one in list(self._connections):
-                one.abort()
+            for connection in list(self._connections):
+                connection.abort()
             await self._empty.wait()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        server = make_server()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(listening)
+            except OSError as error:
+                self._tell("cannot take connections: %s", error)
+                await asyncio.sleep(_BREATH)
+                continue
+            most = most_connections(len(_open))
+            if len(self._connections) + len(self._arriving) > most + most // 8:
+                accepted.close()  # there is no descriptor to spare for telling it why
+                self._tell(_FULL, most)
+                continue
+            arriving = asyncio.create_task(self._arrive(accepted, server))
+            self._arriving.add(arriving)
+            arriving.add_done_callback(self._arriving.discard)
+
+    async def _arrive(self, accepted: socket.socket, server: web.Server) -> None:
+        # Who does not shake hands, or goes away meanwhile, never was there.
+        with contextlib.suppress(OSError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: Connection(self, server),
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self.header_timeout if self._tls else None,
+            )
+
+    def _tell(self, text: str, *values: object) -> None:
+        """A warning, once in a while."""
+        now = asyncio.get_running_loop().time()
+        if now - self._told > _QUIET and self._listening is not None:
+            self._told = now
+            log.warning(f"port %s: {text}", self._listening.getsockname()[1], *values)
 
     # For its connections.
 
@@ -111,8 +164,11 @@ class Engine:
             self._look()
         if self._closing:
             return "the port is closing"
-        too_many = len(self._connections) > connection.MAX_CONNECTIONS
-        return "too many connections" if too_many else ""
+        most = most_connections(len(_open))
+        if len(self._connections) <= most:
+            return ""
+        self._tell(_FULL, most)
+        return "too many connections"
 
     def leave(self, one: Connection) -> None:
         """It is gone."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Protocol
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from aiohttp import StreamReader
+    from aiohttp.http_parser import RawRequestMessage
 
 Headers = tuple[tuple[bytes, bytes], ...]
 _PHRASES = {one.value: one.phrase for one in HTTPStatus}
@@ -18,13 +22,7 @@ _STATUS_LINES = {
 }
 _NO_HEADER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 """What would end a header, or more."""
-
-
-class Sender(Protocol):
-    """Where a request comes from."""
-
-    def ask_for_body(self, request: HttpRequest) -> None:
-        """See to it that more of a request's body comes."""
+_SLASH = re.compile("%2f", re.IGNORECASE)
 
 
 class HttpRequest:
@@ -32,75 +30,85 @@ class HttpRequest:
 
     Attributes:
         method: Such as POST.
-        path: Without the query, percent-decoded.
+        path: Without the query, percent-decoded but for `%2F`: what is no `/` on the way is none
+            here.
         query_string: What stands behind the `?`.
-        headers: By lower-case name; of one that is there several times the last.
-        complete: All of the body has arrived.
-        gone: It will not: the client went away, or what it sent is broken.
+        headers: By lower-case name; the values of one that is there several times, joined by a
+            comma (RFC 9110), cookies by a semicolon.
+        repeated: The names of those.
+        head_size: Bytes of its target and its headers.
     """
 
     __slots__ = (
         "_arrived",
-        "_more",
-        "_sender",
-        "answered",
-        "begun",
-        "buffered",
-        "complete",
-        "gone",
+        "_ask_for_body",
+        "_body",
+        "head_size",
         "headers",
-        "keep_alive",
         "method",
         "path",
         "query_string",
+        "repeated",
     )
 
-    def __init__(self, sender: Sender) -> None:
-        self._sender = sender
+    def __init__(
+        self, message: RawRequestMessage, body: StreamReader, ask_for_body: Callable[[], None]
+    ) -> None:
+        self.method = message.method
+        target, size = message.path, len(message.path)
+        if not target.startswith("/"):
+            target = message.url.raw_path_qs if message.url.absolute else target
+        if not target.isascii():
+            target = target.encode("utf-8", "surrogateescape").decode("latin-1")
+        path, _, query = target.partition("?")
+        self.path = _decoded(path) if "%" in path else path
+        self.query_string = query.encode("latin-1")
         self.headers: dict[str, str] = {}
-        self.method = self.path = ""
-        self.query_string = b""
-        self.complete = self.gone = False
-        # For its connection: some of the body came; it is answered; another request may follow;
-        # how many bytes of the body are here and not taken.
-        self.begun = self.answered = False
-        self.keep_alive = True
-        self.buffered = 0
-        self._arrived: list[bytes] = []
-        self._more: asyncio.Future[None] | None = None
+        self.repeated: frozenset[str] = frozenset()
+        headers = self.headers
+        for raw_name, raw_value in message.raw_headers:
+            size += len(raw_name) + len(raw_value)
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            if name in headers:
+                self.repeated |= {name}
+                value = f"{headers[name]}{'; ' if name == 'cookie' else ', '}{value}"
+            headers[name] = value
+        self.head_size = size
+        self._body = body
+        self._ask_for_body = ask_for_body
+        self._arrived = b""
+
+    @property
+    def complete(self) -> bool:
+        """All of the body has arrived."""
+        return self._body.is_eof() and self._body.exception() is None
+
+    @property
+    def gone(self) -> bool:
+        """It will not: the client went away, or what it sent is broken."""
+        return self._body.exception() is not None
 
     def take(self) -> bytes:
         """What has arrived of the body since this was last called."""
-        arrived, self._arrived = self._arrived, []
-        self.buffered = 0
-        return arrived[0] if len(arrived) == 1 else b"".join(arrived)
+        arrived, self._arrived = self._arrived, b""
+        if self._body.exception() is None:
+            arrived += self._body.read_nowait()
+        return arrived
 
     async def more(self) -> None:
         """Return when there is more to take, or the body is complete, or the client gone."""
-        if self._arrived or self.complete or self.gone:
+        if self._arrived or self._body.is_eof() or self.gone:
             return
-        self._sender.ask_for_body(self)
-        self._more = asyncio.get_running_loop().create_future()
-        await self._more
+        self._ask_for_body()
+        try:
+            self._arrived = await self._body.readany()
+        except Exception:
+            if not self.gone:
+                raise
 
-    # For its connection.
 
-    def add(self, piece: bytes) -> None:
-        """A piece of the body came."""
-        self.begun = True
-        self._arrived.append(piece)
-        self.buffered += len(piece)
-        self._wake()
-
-    def end(self, *, gone: bool = False) -> None:
-        """No more will come."""
-        self.gone = gone
-        self.complete = not gone
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._more is not None and not self._more.done():
-            self._more.set_result(None)
+def _decoded(path: str) -> str:
+    return "%2F".join(unquote(part) for part in _SLASH.split(path))
 
 
 @dataclass(frozen=True, slots=True)

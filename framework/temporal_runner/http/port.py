@@ -15,7 +15,7 @@ from temporal_runner.http.sockets import Settings, listen_at, tls_context
 if TYPE_CHECKING:
     from temporal_runner.http.engine import Engine
 
-log = logging.getLogger("temporal_runner.serving")
+log = logging.getLogger("temporal_runner.http")
 
 
 class Mounted:
@@ -144,7 +144,7 @@ class Port:
         )
         listening = listen_at(self.host, self.port)
         self.port = listening.getsockname()[1]
-        await engine.open(listening)
+        engine.open(listening)
         self._engine = engine
 
     async def _close(self) -> None:

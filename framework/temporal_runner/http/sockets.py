@@ -9,6 +9,31 @@ from dataclasses import dataclass
 
 from temporal_runner.errors import PermanentError
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+MAX_CONNECTIONS = 1000
+"""Connections to one port at a time."""
+
+
+def most_connections(ports: int) -> int:
+    """Connections that a port may have: fewer where the process may open few files.
+
+    Half of those are for the ports, in equal parts, so that clients of one of them leave the others
+    (the admin endpoint) and Temporal's connection theirs.
+
+    Args:
+        ports: How many are open.
+    """
+    if resource is None:
+        return MAX_CONNECTIONS
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return max(1, min(MAX_CONNECTIONS, files // 2 // max(1, ports)))
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 
@@ -21,6 +27,7 @@ them gone without that. Python's own 700 costs a busy webhook one part in twenty
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function in a new event loop until it returns."""
+    _allow_many_files()
     try:
         from uvloop import new_event_loop
     except ImportError:  # Windows
@@ -30,6 +37,19 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return runner.run(main())
         finally:
             runner.run(asyncio.sleep(_FOR_THE_SDKS_THREADS))
+
+
+def _allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each connection is a file.
+
+    The soft one is often 1024, for the sake of programs that use `select`. Uvloop does not.
+    """
+    if resource is None:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(OSError, ValueError):  # macOS takes no limit without an end
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def keep_what_is_there() -> None:

@@ -64,8 +64,11 @@ class EventReader:
         body = expand(request, self._most)
         extensions = self._extensions(request.headers)
         if self._scheme not in _READERS and is_cloudevent(request.headers):
+            # Asked for one by one: one that stands there twice is refused.
+            named = [name for name in request.headers if name.startswith(("ce-", "content-type"))]
+            attributes = {name: request.headers[name] for name in named}
             try:
-                events = events_from_message(request.headers, body)
+                events = events_from_message(attributes, body)
             except ValueError as error:
                 raise bad(f"it is no CloudEvent: {error}") from None
         else:
@@ -109,7 +112,9 @@ class EventReader:
         """The headers that routes may use, and the sender's trace."""
         is_hidden = self._is_hidden
         shown = {name: value for name, value in headers.items() if not is_hidden(name)}
-        if trace := headers.get("traceparent"):
+        # Of two traces neither is one (W3C Trace Context); that is no reason to refuse an event.
+        trace = shown.get("traceparent")
+        if trace and "," not in trace:
             return {"headers": shown, "traceparent": trace}
         return {"headers": shown}
 

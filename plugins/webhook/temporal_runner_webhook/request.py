@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -56,11 +56,47 @@ def bad(detail: str) -> Refusal:
     return Refusal(HTTPStatus.BAD_REQUEST, detail)
 
 
+class Single(Mapping[str, str]):
+    """Headers of which some stand there several times: whoever asks for one of those is refused.
+
+    Which of two signatures, or of two IDs, is meant would be a guess, and two readers may guess
+    differently.
+    """
+
+    def __init__(self, headers: Mapping[str, str], repeated: Collection[str]) -> None:
+        """Take the headers of a request.
+
+        Args:
+            headers: By lower-case name.
+            repeated: The names of those that stand there several times.
+        """
+        self._headers = headers
+        self._repeated = repeated
+
+    def __getitem__(self, name: str) -> str:
+        if name in self._repeated:
+            raise bad(f"the header {name} stands there more than once")
+        return self._headers[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._headers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._headers)
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+    def items(self) -> ItemsView[str, str]:
+        """All of them, to be shown; values of one name are joined."""
+        return self._headers.items()
+
+
 class Request:
     """A request whose body has arrived.
 
     Attributes:
-        headers: By lower-case name.
+        headers: By lower-case name; see `Single` for those that stand there several times.
         query_string: As it was sent.
         body: As it was sent, still compressed: what signatures are over.
         media_type: The body's, without its parameters.

@@ -7,6 +7,7 @@ when Temporal had it already or no route wants it. Every refusal has a problem b
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from temporal_runner.plugin import (
@@ -23,7 +24,7 @@ from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.handshakes import allow_origin, allowed_origins, handshake
 from temporal_runner_webhook.limits import Held, Limits
 from temporal_runner_webhook.mapping import EventReader
-from temporal_runner_webhook.request import Refusal, Request, read_body
+from temporal_runner_webhook.request import Refusal, Request, Single, read_body
 from temporal_runner_webhook.schemes import EventGridVerification
 from temporal_runner_webhook.verify import make_verify
 
@@ -104,7 +105,7 @@ class WebhookSource(PushSource):
     async def _take(self, asked: HttpRequest, held: Held) -> HttpAnswer | None:
         """From request to answer; None where the sender went away."""
         if asked.method == "OPTIONS":
-            return await self._preflight(Request(asked.headers, asked.query_string, b""))
+            return await self._preflight(Request(_headers(asked), asked.query_string, b""))
         if asked.method != "POST":
             raise Refusal(
                 HTTPStatus.METHOD_NOT_ALLOWED, "only POST is taken here", ((b"allow", b"POST"),)
@@ -115,7 +116,7 @@ class WebhookSource(PushSource):
         )
         if body is None:
             return None
-        request = Request(asked.headers, asked.query_string, body)
+        request = Request(_headers(asked), asked.query_string, body)
         await self._verify(request)
         events = self._reader.read(request)
         if events and (answer := await handshake(self._scheme, events[0], self._verify)):
@@ -145,6 +146,10 @@ class WebhookSource(PushSource):
             async with asyncio.TaskGroup() as batch:
                 for delivery in deliveries:
                     batch.create_task(_deliver_one(self._deliver, delivery))
+
+
+def _headers(asked: HttpRequest) -> Mapping[str, str]:
+    return Single(asked.headers, asked.repeated) if asked.repeated else asked.headers
 
 
 async def _deliver_one(deliver: Deliver, delivery: WebhookDelivery) -> None:
