@@ -16,7 +16,7 @@ from azure.storage.queue import QueueSasPermissions, QueueServiceClient, generat
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext, TransientError
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import open_source
+from temporal_runner_azure.queue import open_source
 from tests.azure.azurite import ACCOUNT, Azurite
 from tests.support import ROOT
 

@@ -11,7 +11,7 @@ import pytest
 from temporal_runner.plugin import PullSource, SourceContext
 from temporal_runner.testing import EventSourceConformance
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import open_source
+from temporal_runner_azure.queue import open_source
 from tests.azure.support import Storage
 from tests.support import free_port
 

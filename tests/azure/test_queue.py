@@ -10,7 +10,7 @@ import pytest
 from temporal_runner.plugin import Accepted, PermanentError, TransientError
 from temporal_runner_azure.client import AzureClient
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import Pauses
+from temporal_runner_azure.queue import Pauses
 from tests.azure.azurite import Azurite
 from tests.azure.support import Open, Storage, in_base64, receive, receive_none, saved
 from tests.support import wait_until

@@ -23,7 +23,7 @@ from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 from botocore import exceptions as botocore  # type: ignore[import-untyped]
 
 from temporal_runner.plugin import PermanentError, TransientError
-from temporal_runner_s3.batches import Failure
+from temporal_runner_s3.batching import Failure
 from temporal_runner_s3.config import AssumeRole, S3Options
 
 _LONGEST_WAIT = 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from temporal_runner_s3.client import Queue
-from temporal_runner_s3.held import Part
+from temporal_runner_s3.lease import Part
 
 _LONGEST_REASON = 1000
 _NOT_IN_ATTRIBUTES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

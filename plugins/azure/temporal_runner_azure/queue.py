@@ -15,7 +15,7 @@ from typing import Any
 from temporal_runner.plugin import Delivery, Event, PullSource, SourceContext
 from temporal_runner_azure.client import MOST_MESSAGES, AzureClient
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.leases import Lease, QueueDelivery
+from temporal_runner_azure.lease import Lease, QueueDelivery
 from temporal_runner_azure.listing import ListSource
 from temporal_runner_azure.messages import Undecodable, decode, is_created_file, read_event
 from temporal_runner_azure.records import QueueMessage

@@ -7,9 +7,9 @@ import logging
 import time
 from collections.abc import Mapping
 
-from temporal_runner_s3.batches import Batches
+from temporal_runner_s3.batching import Batches
 from temporal_runner_s3.client import Queue
-from temporal_runner_s3.held import Message
+from temporal_runner_s3.lease import Message
 
 _LONGEST_HIDDEN = 12 * 3600
 """Seconds from its receive for which SQS lets a message be hidden, however often it is extended."""

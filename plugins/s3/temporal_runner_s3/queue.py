@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from temporal_runner.plugin import Delivery, PullSource, SourceContext
 from temporal_runner_s3.client import Queue
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.in_hand import InHand
+from temporal_runner_s3.leases import InHand
 from temporal_runner_s3.listing import ListSource
 
 _BATCH = 10

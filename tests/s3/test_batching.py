@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from temporal_runner.plugin import TransientError
-from temporal_runner_s3.batches import Batches, Failure
+from temporal_runner_s3.batching import Batches, Failure
 from temporal_runner_s3.client import Queue
 from temporal_runner_s3.config import S3Options
 from tests.s3.support import Server, Sqs, notification

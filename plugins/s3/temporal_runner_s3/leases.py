@@ -22,14 +22,14 @@ from temporal_runner.plugin import (
     SourceContext,
     TransientError,
 )
-from temporal_runner_s3.batches import Batches
+from temporal_runner_s3.batching import Batches
 from temporal_runner_s3.client import Queue, Received
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.dead_letters import DeadLetters
-from temporal_runner_s3.groups import Groups
-from temporal_runner_s3.held import Message, Part
-from temporal_runner_s3.hiding import Hiding
+from temporal_runner_s3.fifo_groups import Groups
+from temporal_runner_s3.lease import Message, Part
 from temporal_runner_s3.messages import in_sequence, read_message
+from temporal_runner_s3.visibility import Hiding
 
 _LONGEST_BACKOFF = 900.0
 """Seconds for which a message that failed is hidden at most."""
