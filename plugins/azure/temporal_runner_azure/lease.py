@@ -1,4 +1,4 @@
-"""A queue message while it is ours: kept invisible, and settled once for all of its events.
+"""A received message while it is ours: kept invisible, and settled once for all of its records.
 
 Each update of a message makes a new pop receipt and voids the last one. So all that is done to a
 message goes through its lease, one after the other.
@@ -7,23 +7,21 @@ message goes through its lease, one after the other.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
-from temporal_runner.plugin import Accepted, Delivery, Event
-from temporal_runner_azure.client import AzureClient
-from temporal_runner_azure.messages import encode
-from temporal_runner_azure.records import MessageGone, MessageTooLarge, QueueMessage
+from temporal_runner_azure.client import Queue, QueueMessage
+from temporal_runner_azure.dead_letters import DeadLetters
+from temporal_runner_azure.errors import MessageGone
+from temporal_runner_azure.messages import Record, encode
 
-_LONGEST_OWN_WAIT = 60.0
+_LONGEST_BACKOFF = 60.0
+"""Seconds for which a message that failed is hidden at most."""
 Log = logging.LoggerAdapter[logging.Logger]
 
 
 class Lease:
-    """One received message.
+    """One received message that is neither deleted nor put back yet.
 
     Attributes:
         message: The message as it was received.
@@ -31,119 +29,108 @@ class Lease:
 
     def __init__(
         self,
-        client: AzureClient,
+        queue: Queue,
+        dead_letters: DeadLetters,
         message: QueueMessage,
         visibility: float,
         log: Log,
         ended: Callable[[Lease], None],
     ) -> None:
-        """Begin to keep a message.
+        """Begin to extend the message's visibility timeout.
 
         Args:
-            client: Its queue.
+            queue: Its queue.
+            dead_letters: Where records go that can never succeed.
             message: What was received.
             visibility: Seconds that it was received for, and is extended to.
             log: Where to report.
             ended: Called when the message is settled.
         """
         self.message = message
-        self._client = client
+        self._queue = queue
+        self._dead_letters = dead_letters
         self._receipt = message.receipt
         self._visibility = visibility
         self._log = log
         self._ended = ended
-        self._turn = asyncio.Lock()
-        self._entries: list[Any] = []
-        self._open: set[int] = set()
-        self._again: dict[int, float] = {}
-        self._heart = asyncio.create_task(self._beat())
+        self._lock = asyncio.Lock()
+        self._records: Sequence[Record] = ()
+        self._unsettled: set[int] = set()
+        self._delays: dict[int, float] = {}
+        self._heartbeat = asyncio.create_task(self._extend_on())
 
-    def hold(self, entries: list[Any]) -> None:
-        """Say which entries the message has; it is settled when each of them is."""
-        self._entries = entries
-        self._open = set(range(len(entries)))
+    async def hold(self, records: Sequence[Record]) -> None:
+        """Say which records the message has; it is settled when each of them is."""
+        self._records = records
+        self._unsettled = set(range(len(records)))
+        await self._end_if_settled()
 
-    async def finish(self, entry: int) -> None:
-        """An entry needs no further delivery."""
-        self._open.discard(entry)
-        await self._settle_if_last()
+    def backoff(self) -> float:
+        """Seconds for which a message that failed is hidden: twice as long at each receive."""
+        return float(min(2.0 ** (self.message.receives - 1), _LONGEST_BACKOFF))
 
-    async def again(self, entry: int, retry_after: float | None) -> None:
-        """An entry is to be delivered again, in so many seconds."""
-        self._open.discard(entry)
-        if retry_after is None:
-            retry_after = min(2.0 ** (self.message.deliveries - 1), _LONGEST_OWN_WAIT)
-        self._again[entry] = retry_after
-        await self._settle_if_last()
+    async def settle(self, index: int, delay: float | None) -> None:
+        """A record is done (None), or failed and is to be tried again after some seconds."""
+        self._unsettled.discard(index)
+        if delay is not None:
+            self._delays[index] = delay
+        await self._end_if_settled()
 
-    async def reject(self, entry: int, content: Any, reason: str) -> None:
-        """An entry can never succeed: it goes to the poison queue, then counts as finished."""
+    async def reject(self, index: int, reason: str) -> None:
+        """A record can never succeed: it goes to the dead letter queue, then counts as done.
+
+        Raises:
+            TransientError: The dead letter queue did not take it. It comes again.
+        """
+        delay: float | None = self.backoff()
         try:
-            await self._bury(content, reason)
-        except Exception:
-            await self.again(entry, None)
-            raise
-        await self.finish(entry)
+            await self._dead_letters.keep(self._records[index].body, reason, self.message)
+            delay = None
+        finally:
+            await self.settle(index, delay)
 
     async def release(self) -> None:
         """Give the message back as it came, at once."""
-        await self._end(lambda client: client.update(self.message.id, self._receipt, 0))
+        await self._end(lambda queue: queue.change_visibility(self.message.id, self._receipt, 0))
 
     def stop(self) -> None:
-        """Extend the message's time no longer: it comes again when it is up, unless settled."""
-        self._heart.cancel()
+        """Extend the visibility timeout no longer: the message comes again, unless settled."""
+        self._heartbeat.cancel()
 
-    async def _bury(self, content: Any, reason: str) -> None:
-        message = self.message
-        letter = {
-            "reason": reason,
-            "message_id": message.id,
-            "deliveries": message.deliveries,
-            "inserted_on": message.inserted_on.isoformat() if message.inserted_on else None,
-            "rejected_on": datetime.now(UTC).isoformat(timespec="seconds"),
-            "body": content,
-        }
-        async with self._client.in_use() as client:
-            try:
-                await client.poison(json.dumps(letter))
-            except MessageTooLarge:
-                # The body alone is as long as a message may be: it goes first, by itself.
-                whole = await client.poison(message.text)
-                await client.poison(json.dumps({**letter, "body": None, "body_message": whole}))
+    async def _end_if_settled(self) -> None:
+        if not self._unsettled:
+            await self._end(self._delete_or_put_back)
 
-    async def _settle_if_last(self) -> None:
-        if not self._open:
-            await self._end(self._settle)
-
-    async def _end(self, settle: Callable[[AzureClient], Awaitable[object]]) -> None:
+    async def _end(self, settle: Callable[[Queue], Awaitable[object]]) -> None:
         try:
-            async with self._turn, self._client.in_use() as client:
-                await settle(client)
+            async with self._lock, self._queue.in_use() as queue:
+                await settle(queue)
         except MessageGone:
             # Deleted already, or delivered anew meanwhile: what Temporal has it has once.
             self._log.info("message %s was not ours any more", self.message.id)
         finally:
-            # It has had its turn, so this does not cut off an update half way.
-            self._heart.cancel()
+            # It waited for the lock, so this does not cut off an extension half way.
+            self._heartbeat.cancel()
             self._ended(self)
 
-    async def _settle(self, client: AzureClient) -> None:
-        if not self._again:
-            await client.delete(self.message.id, self._receipt)
+    async def _delete_or_put_back(self, queue: Queue) -> None:
+        if not self._delays:
+            await queue.delete(self.message.id, self._receipt)
             return
-        # Of several events only those come again that have to.
-        rest = [self._entries[entry] for entry in sorted(self._again)]
-        changed = len(rest) < len(self._entries)
-        text = encode(rest, like=self.message.text) if changed else None
-        await client.update(self.message.id, self._receipt, min(self._again.values()), text)
+        # Of several records only those come again that have to.
+        rest = [self._records[index].body for index in sorted(self._delays)]
+        changed = len(rest) < len(self._records)
+        body = encode(rest, like=self.message.body) if changed else None
+        delay = min(self._delays.values())
+        await queue.change_visibility(self.message.id, self._receipt, delay, body)
 
-    async def _beat(self) -> None:
-        """Extend the time at each half of it, for as long as the lease lives."""
+    async def _extend_on(self) -> None:
+        """Extend the visibility timeout at each half of it, for as long as the lease lives."""
         while True:
             await asyncio.sleep(self._visibility / 2)
             try:
-                async with self._turn:
-                    self._receipt = await self._client.update(
+                async with self._lock:
+                    self._receipt = await self._queue.change_visibility(
                         self.message.id, self._receipt, self._visibility
                     )
             except MessageGone:
@@ -152,28 +139,4 @@ class Lease:
                 )
                 return
             except Exception as error:
-                self._log.warning("cannot extend message %s: %s", self.message.id, error)
-
-
-class QueueDelivery(Delivery):
-    """One event of a message."""
-
-    keeps_rejected = True
-
-    def __init__(self, event: Event, lease: Lease, entry: int, content: Any) -> None:
-        super().__init__(event)
-        self._lease = lease
-        self._entry = entry
-        self._content = content
-
-    async def ack(self, accepted: Accepted) -> None:
-        """The message is deleted with the last of its events."""
-        await self._lease.finish(self._entry)
-
-    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
-        """The message becomes visible again; nothing is deleted."""
-        await self._lease.again(self._entry, retry_after)
-
-    async def reject(self, reason: str) -> None:
-        """The event goes to the poison queue, then counts as finished."""
-        await self._lease.reject(self._entry, self._content, reason)
+                self._log.warning("message %s could not be extended: %s", self.message.id, error)

@@ -8,12 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret
-
-
-class _Section(Options):
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
+from temporal_runner.plugin import Duration, ListingOptions, Options, PositiveDuration, Secret
 
 Url = Annotated[str, Field(pattern=r"^https?://[^/\s@]+(/\S*)?$")]
 Text = Annotated[str, Field(min_length=1)]
@@ -26,11 +21,13 @@ _ONLY_QUEUE = (
     "max_receives",
     "backoff",
 )
-_ONLY_LIST = ("bucket", "prefix", "poll_interval", "state_file", "existing", "max_age")
+_ONLY_LIST = ("bucket", *ListingOptions.model_fields)
 
 
-class AssumeRole(_Section):
+class AssumeRole(Options):
     """A role that is assumed with the credentials of the standard chain."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     role_arn: Annotated[str, Field(pattern=r"^arn:[^:]*:iam::\d*:role/\S+$")]
     """The role."""
@@ -46,7 +43,7 @@ class AssumeRole(_Section):
     """Where STS is, where it is not AWS's own."""
 
 
-class S3Options(_Section):
+class S3Options(ListingOptions):
     """Where objects' events come from, and how they are taken."""
 
     mode: Literal["queue", "list"] = "queue"
@@ -75,19 +72,6 @@ class S3Options(_Section):
 
     bucket: Text | None = None
     """The bucket; for mode: list."""
-    prefix: str = ""
-    """Only keys that begin with it; for mode: list."""
-    poll_interval: PositiveDuration = timedelta(seconds=30)
-    """How long between two listings; for mode: list."""
-    state_file: Text | None = None
-    """An SQLite file that remembers which (key, etag) were delivered; made where it is missing.
-    Without one that is remembered until the runner stops; for mode: list."""
-    existing: Literal["deliver", "skip"] = "deliver"
-    """Whether objects that are there at the first listing of all are events; for mode: list."""
-
-    max_age: PositiveDuration | None = None
-    """Leave objects alone that were last written longer ago; for mode: list."""
-
     region: Text | None = None
     """The AWS region; by default that of the queue's URL, else of the standard chain."""
     endpoint_url: Url | None = None
@@ -107,11 +91,6 @@ class S3Options(_Section):
         for name in other:
             if name in self.model_fields_set:
                 raise ValueError(f"{name} does not belong to mode: {self.mode}")
-        if self.existing == "skip" and self.state_file is None:
-            raise ValueError(
-                "existing: skip needs a state_file: without one each start would skip what came"
-                " while the runner was away"
-            )
         return self
 
 

@@ -1,8 +1,8 @@
-"""The messages in hand, from receive to delete: what makes N records N deliveries of one message.
+"""The leases of a queue's messages, from receive to delete: N records are N parts of one lease.
 
-A message is deleted when all its records are settled. While it is in hand it stays hidden; where
-a record failed it goes back, and its finished records are remembered. The same message received
-again while it is in hand only renews its receipt.
+A message is deleted when all its records are settled. Until then its visibility timeout is
+extended; where a record failed it goes back, and its finished records are remembered. A message
+that is received again while it is leased only renews its receipt.
 """
 
 from __future__ import annotations
@@ -14,63 +14,21 @@ from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from temporal_runner.plugin import (
-    Accepted,
-    Delivery,
-    Event,
-    PermanentError,
-    SourceContext,
-    TransientError,
-)
-from temporal_runner_s3.batching import Batches
-from temporal_runner_s3.client import Queue, Received
+from temporal_runner.plugin import PermanentError, SourceContext, TransientError
+from temporal_runner_s3.batching import Batching
+from temporal_runner_s3.client import Queue, QueueMessage
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.dead_letters import DeadLetters
-from temporal_runner_s3.fifo_groups import Groups
-from temporal_runner_s3.lease import Message, Part
-from temporal_runner_s3.messages import in_sequence, read_message
-from temporal_runner_s3.visibility import Hiding
+from temporal_runner_s3.events import in_sequence
+from temporal_runner_s3.fifo_groups import FifoGroups
+from temporal_runner_s3.lease import Lease, Part
+from temporal_runner_s3.messages import read_message
+from temporal_runner_s3.visibility import Visibility
 
 _LONGEST_BACKOFF = 900.0
 """Seconds for which a message that failed is hidden at most."""
 _REMEMBERED = 10_000
 """Messages whose finished records are remembered."""
-
-
-class QueueDelivery(Delivery):
-    """A record that is handed to the listener."""
-
-    def __init__(self, in_hand: InHand, part: Part, *, keeps_rejected: bool) -> None:
-        super().__init__(part.record.event or _stand_in(part))
-        self.unreadable = part.record.problem
-        self.keeps_rejected = keeps_rejected
-        # Without groups the events of one object are handled one after the other.
-        self.ordering_key = part.group or f"{self.event.source}/{self.event.subject}"
-        self._in_hand, self.part = in_hand, part
-
-    async def ack(self, accepted: Accepted) -> None:
-        """Done; with the message's last record the message is deleted."""
-        await self._in_hand.settle(self.part, None)
-
-    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
-        """The message is put back when its other records are settled, and hidden so long."""
-        delay = self._in_hand.backoff(self.part) if retry_after is None else retry_after
-        await self._in_hand.settle(self.part, delay)
-
-    async def reject(self, reason: str) -> None:
-        """To the dead letter queue, if the source knows one."""
-        await self._in_hand.reject(self.part, reason)
-
-
-def _stand_in(part: Part) -> Event:
-    """What stands for a record that cannot be read."""
-    received = part.message.received
-    return Event(
-        id=f"{received.id}/{part.index}",
-        source="urn:sqs:message",
-        type="unreadable",
-        data=part.record.body,
-    )
 
 
 def _in_sequence(parts: Sequence[Part]) -> list[Part]:
@@ -81,11 +39,12 @@ def _in_sequence(parts: Sequence[Part]) -> list[Part]:
     return unreadable + [readable[index] for index in order]
 
 
-class InHand:
-    """The messages in hand of one queue.
+class Leases:
+    """The leases of one queue's messages.
 
     Attributes:
         changed: Set when there is something to `take_ready`, or room for more messages.
+        keeps_rejected: Rejected records go to a dead letter queue, ours or the queue's own.
     """
 
     def __init__(
@@ -95,7 +54,7 @@ class InHand:
         context: SourceContext,
         visibility: int,
         *,
-        redrives: bool,
+        has_redrive_policy: bool,
     ) -> None:
         """Begin empty.
 
@@ -103,71 +62,71 @@ class InHand:
             queue: The queue, open.
             options: The listener's.
             context: The listener.
-            visibility: Seconds for which a message is hidden unless it is extended.
-            redrives: The queue moves what was received too often to a dead letter queue itself.
+            visibility: Seconds that the visibility timeout is extended to.
+            has_redrive_policy: SQS itself moves what was received too often to a dead letter queue.
         """
         self._queue = queue
         self._options = options
         self._context = context
         self._log = context.log
-        self._visibility = visibility
-        self._held: dict[str, Message] = {}
+        self._timeout = visibility
+        self._leases: dict[str, Lease] = {}
         self._finished: OrderedDict[str, set[int]] = OrderedDict()
-        self._groups: Groups[Part] = Groups()
-        self._ready: deque[QueueDelivery] = deque()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._groups: FifoGroups[Part] = FifoGroups()
+        self._ready: deque[Part] = deque()
+        self._background: set[asyncio.Task[None]] = set()
         self._closed = False
-        self._deletes = Batches(queue.delete)
-        self._hiding = Hiding(queue, self._held, visibility, context.log)
+        self._deletes = Batching(queue.delete)
+        self._visibility = Visibility(queue, self._leases, visibility, context.log)
         url = options.dead_letter_queue_url
         self._dead_letters = DeadLetters(queue, url, context.listener) if url else None
-        self._redrives = redrives
+        self.keeps_rejected = self._dead_letters is not None or has_redrive_policy
         self.changed = asyncio.Event()
 
     @property
     def empty(self) -> bool:
-        """No message is in hand."""
-        return not self._held
+        """No message is leased."""
+        return not self._leases
 
     @property
     def room(self) -> int:
-        """How many more messages may be in hand; as many as the listener takes deliveries."""
-        return self._context.max_in_flight - len(self._held)
+        """How many more messages may be leased; as many as the listener takes deliveries."""
+        return self._context.max_in_flight - len(self._leases)
 
-    # In.
+    # What was received.
 
-    def take(self, batch: Sequence[Received]) -> None:
-        """Take messages in hand, and make ready what can be delivered of them."""
+    def take(self, messages: Sequence[QueueMessage]) -> None:
+        """Lease received messages, and make ready what can be delivered of them."""
         parts: list[Part] = []
-        for received in batch:
-            if known := self._held.get(received.id):
+        for message in messages:
+            if known := self._leases.get(message.id):
                 # It was hidden too short, or sent twice: it is under way already.
-                known.received, known.since = received, time.monotonic()
+                known.message, known.since = message, time.monotonic()
             else:
-                parts += self._opened(received)
+                parts += self._lease(message)
         for part in parts if self._queue.fifo else _in_sequence(parts):
             if self._groups.admit(part):
                 self._begin(part)
 
-    def _opened(self, received: Received) -> list[Part]:
-        records = read_message(received.body)
-        finished = self._finished.get(received.id, set())
+    def _lease(self, message: QueueMessage) -> list[Part]:
+        records = read_message(message.body)
+        finished = self._finished.get(message.id, set())
         unsettled = set(range(len(records))) - finished
-        message = Message(received, time.monotonic(), unsettled, set(finished))
-        self._held[received.id] = message
+        lease = Lease(message, time.monotonic(), unsettled, set(finished))
+        self._leases[message.id] = lease
         if not unsettled:
-            self._chore(self._resolve(message))
-        return [Part(message, index, records[index]) for index in sorted(unsettled)]
+            self._in_background(self._end(lease))
+        return [Part(lease, index, records[index]) for index in sorted(unsettled)]
 
     def _begin(self, part: Part) -> None:
         if self._closed:
-            self._chore(self.settle(part, self._at_once(part)))
+            self._in_background(self.settle(part, self._at_once(part)))
         elif part.record.event is None:
             self._unreadable(part)
         else:
             self._make_ready(part)
 
-    def take_ready(self) -> list[QueueDelivery]:
+    def take_ready(self) -> list[Part]:
         """What is to be handed to the listener now."""
         ready = list(self._ready)
         self._ready.clear()
@@ -175,24 +134,23 @@ class InHand:
         return ready
 
     def _make_ready(self, part: Part) -> None:
-        keeps = self._dead_letters is not None or self._redrives
-        self._ready.append(QueueDelivery(self, part, keeps_rejected=keeps))
+        self._ready.append(part)
         self.changed.set()
 
     def _unreadable(self, part: Part) -> None:
         """Back off by the receive count, in case a newer runner can read it; then give it up."""
-        received, problem = part.message.received, part.record.problem
-        if received.count >= self._options.max_receives:
+        message, problem = part.lease.message, part.record.problem
+        if message.receives >= self._options.max_receives:
             self._make_ready(part)
             return
-        self._log.warning("message %s cannot be read: %s", received.id, problem)
-        self._chore(self.settle(part, self.backoff(part)))
+        self._log.warning("message %s cannot be read: %s", message.id, problem)
+        self._in_background(self.settle(part, self.backoff(part)))
 
-    # Out.
+    # Settling.
 
     def backoff(self, part: Part) -> float:
         """Seconds for which a message that failed is hidden: twice as long at each receive."""
-        times = min(part.message.received.count - 1, 20)
+        times = min(part.lease.message.receives - 1, 20)
         delay: float = self._options.backoff.total_seconds() * 2**times
         return min(delay, _LONGEST_BACKOFF)
 
@@ -206,15 +164,15 @@ class InHand:
         Raises:
             TransientError: The message could be neither deleted nor put back. It comes again.
         """
-        message = part.message
-        message.unsettled.discard(part.index)
+        lease = part.lease
+        lease.unsettled.discard(part.index)
         if delay is None:
-            message.finished.add(part.index)
+            lease.finished.add(part.index)
         else:
-            message.delays.append(delay)
+            lease.delays.append(delay)
         try:
-            if not message.unsettled:
-                await self._resolve(message)
+            if not lease.unsettled:
+                await self._end(lease)
         finally:
             self._follow(part, delay)
 
@@ -225,28 +183,28 @@ class InHand:
                 self._begin(following)
             return
         for behind in self._groups.failed(part):
-            behind.message.unsettled.discard(behind.index)
+            behind.lease.unsettled.discard(behind.index)
             # SQS gives none of them before the first is back.
-            behind.message.delays.append(self._at_once(behind))
-            if not behind.message.unsettled:
-                self._chore(self._resolve(behind.message))
+            behind.lease.delays.append(self._at_once(behind))
+            if not behind.lease.unsettled:
+                self._in_background(self._end(behind.lease))
 
-    async def _resolve(self, message: Message) -> None:
-        """All its records are settled: delete it, or put it back."""
-        self._remember(message)
-        message.going = True
+    async def _end(self, lease: Lease) -> None:
+        """All its records are settled: delete the message, or put it back."""
+        self._remember(lease)
+        lease.ending = True
         try:
-            if message.delays:
-                await self._hiding.put_back(message, max(message.delays))
+            if lease.delays:
+                await self._visibility.put_back(lease, max(lease.delays))
             else:
-                await self._deletes.add(message.received.receipt)
+                await self._deletes.add(lease.message.receipt)
         finally:
-            self._held.pop(message.received.id, None)
+            self._leases.pop(lease.message.id, None)
             self.changed.set()
 
-    def _remember(self, message: Message) -> None:
-        self._finished[message.received.id] = message.finished
-        self._finished.move_to_end(message.received.id)
+    def _remember(self, lease: Lease) -> None:
+        self._finished[lease.message.id] = lease.finished
+        self._finished.move_to_end(lease.message.id)
         if len(self._finished) > _REMEMBERED:
             self._finished.popitem(last=False)
 
@@ -262,16 +220,16 @@ class InHand:
         try:
             if self._dead_letters is not None:
                 await self._dead_letters.keep(part, reason)
-            if self._dead_letters is not None or not self._redrives:
+            if self._dead_letters is not None or not self.keeps_rejected:
                 delay = None
         finally:
             await self.settle(part, delay)
 
-    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no delivery waits for."""
         task = asyncio.create_task(self._logged(work))
-        self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _logged(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -279,27 +237,27 @@ class InHand:
         except (TransientError, PermanentError) as error:
             self._log.warning("a message could not be settled and comes again: %s", error)
 
-    # The end.
+    # Closing.
 
     async def release_unstarted(self) -> None:
         """Put back at once what was not handed to the listener yet, and hand out no more."""
         self._closed = True
-        for delivery in self.take_ready():
-            self._chore(self.settle(delivery.part, 0.0))
-        await self._finish_chores()
+        for part in self.take_ready():
+            self._in_background(self.settle(part, 0.0))
+        await self._finish_background()
 
-    async def _finish_chores(self) -> None:
-        while self._chores:
-            await asyncio.wait(self._chores)
+    async def _finish_background(self) -> None:
+        while self._background:
+            await asyncio.wait(self._background)
 
     async def close(self) -> None:
-        """Keep nothing hidden any longer, and wait until what is in hand is settled or visible."""
-        self._hiding.stop()
+        """Extend nothing any longer, and wait until every message is settled or visible."""
+        self._visibility.stop()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._visibility):
-                while self._held:
+            async with asyncio.timeout(self._timeout):
+                while self._leases:
                     self.changed.clear()
                     await self.changed.wait()
-        await self._finish_chores()
+        await self._finish_background()
         await self._deletes.drain()
-        await self._hiding.drain()
+        await self._visibility.drain()
