@@ -16,7 +16,7 @@ from azure.storage.queue import QueueSasPermissions, QueueServiceClient, generat
 
 from temporal_runner.plugin import Delivery, PullSource, SourceContext, TransientError
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import open_source
+from temporal_runner_azure.queue import make_source
 from tests.azure.azurite import ACCOUNT, Azurite
 from tests.support import ROOT
 
@@ -158,7 +158,7 @@ class Open:
     """A source as the runner opens it, for `async with`."""
 
     def __init__(self, options: AzureOptions, max_in_flight: int = 100) -> None:
-        self.source = open_source(options, context(max_in_flight))
+        self.source = make_source(options, context(max_in_flight))
 
     async def __aenter__(self) -> PullSource:
         try:

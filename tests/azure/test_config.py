@@ -30,7 +30,7 @@ LIST: dict[str, Any] = {"mode": "list", "container": "uploads"}
         QUEUE | ACCOUNT | {"endpoint_suffix": "core.chinacloudapi.cn"},
         LIST | ACCOUNT,
         LIST | ACCOUNT | {"container": "$root"},
-        LIST | ACCOUNT | {"poison_queue": "rejected"},
+        LIST | ACCOUNT | {"dead_letter_queue": "rejected"},
     ],
 )
 def test_each_way_to_sign_in_is_accepted(options: dict[str, Any]) -> None:
@@ -54,8 +54,8 @@ def test_each_way_to_sign_in_is_accepted(options: dict[str, Any]) -> None:
         (LIST | ACCOUNT | {"encoding": "text"}, "encoding is for mode: queue"),
         (QUEUE | ACCOUNT | {"queue": "Events"}, "small letters"),
         (LIST | ACCOUNT | {"container": "a--b"}, "small letters"),
-        (QUEUE | ACCOUNT | {"queue": "e" * 60}, "give poison_queue"),
-        (QUEUE | ACCOUNT | {"poison_queue": "events"}, "another queue"),
+        (QUEUE | ACCOUNT | {"queue": "e" * 60}, "give dead_letter_queue"),
+        (QUEUE | ACCOUNT | {"dead_letter_queue": "events"}, "another queue"),
         (QUEUE | ACCOUNT | {"poll_min": "1m"}, "poll_min is longer than poll_max"),
         (QUEUE | ACCOUNT | {"visibility_timeout": "500ms"}, "greater than or equal"),
         (QUEUE | ACCOUNT | {"visibility_timeout": "8d"}, "less than or equal"),
@@ -92,6 +92,13 @@ def test_what_two_listeners_cannot_share_is_claimed(
 ) -> None:
     """A queue by its account, a state file; no secret shows in it."""
     assert list(claims(AzureOptions.model_validate(options))) == claimed
+
+
+def test_the_older_words_for_the_dead_letters_are_taken() -> None:
+    """Configs that say poison_queue and max_deliveries go on to work."""
+    older = {"poison_queue": "rejected", "max_deliveries": 3}
+    options = AzureOptions.model_validate(QUEUE | ACCOUNT | older)
+    assert (options.dead_letter_queue, options.max_receives) == ("rejected", 3)
 
 
 def test_two_listeners_of_one_queue_fail_validate(write_config: WriteConfig) -> None:

@@ -11,7 +11,7 @@ import pytest
 from temporal_runner.plugin import PullSource, SourceContext
 from temporal_runner.testing import EventSourceConformance
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import open_source
+from temporal_runner_azure.queue import make_source
 from tests.azure.support import Storage
 from tests.support import free_port
 
@@ -38,10 +38,10 @@ class TestQueueMode(EventSourceConformance):
         return self.storage.queue_options(visibility_timeout="1s", **more)
 
     def make_source(self, context: SourceContext) -> PullSource:
-        return open_source(self.options(), context)
+        return make_source(self.options(), context)
 
     def make_unreachable_source(self, context: SourceContext) -> PullSource:
-        return open_source(self.options(connection_string=nowhere(self.storage)), context)
+        return make_source(self.options(connection_string=nowhere(self.storage)), context)
 
     async def put(self, name: str) -> None:
         self.storage.send(self.storage.put(name))
@@ -69,13 +69,15 @@ class TestListMode(EventSourceConformance):
 
     def options(self, **more: object) -> AzureOptions:
         poison = f"{self.storage.queue_name}-poison"
-        return self.storage.list_options(state_file=str(self.state), poison_queue=poison, **more)
+        return self.storage.list_options(
+            state_file=str(self.state), dead_letter_queue=poison, **more
+        )
 
     def make_source(self, context: SourceContext) -> PullSource:
-        return open_source(self.options(), context)
+        return make_source(self.options(), context)
 
     def make_unreachable_source(self, context: SourceContext) -> PullSource:
-        return open_source(self.options(connection_string=nowhere(self.storage)), context)
+        return make_source(self.options(connection_string=nowhere(self.storage)), context)
 
     async def put(self, name: str) -> None:
         self.storage.put(name)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from temporal_runner.plugin import PermanentError, TransientError
-from temporal_runner_azure.client import AzureClient
+from temporal_runner_azure.client import Container, Queue
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.identity import shared_token
 from tests.azure.support import Open
@@ -173,20 +173,18 @@ async def test_a_connection_string_that_cannot_be_used_is_a_permanent_error(
 @pytest.mark.parametrize("secret", [{"sas": "sv=2026&sig=abc"}, {"account_key": "a2V5"}])
 async def test_an_account_is_found_at_its_clouds_address(secret: dict[str, str]) -> None:
     """Queue and blob services of a sovereign cloud, signed in without Entra ID."""
-    client = AzureClient(
-        AzureOptions.model_validate(
-            {
-                "mode": "list",
-                "account": "myaccount",
-                "endpoint_suffix": "core.chinacloudapi.cn",
-                "container": "uploads",
-                "poison_queue": "rejected",
-                **secret,
-            }
-        )
+    listed = AzureOptions.model_validate(
+        {
+            "mode": "list",
+            "account": "myaccount",
+            "endpoint_suffix": "core.chinacloudapi.cn",
+            "container": "uploads",
+            "dead_letter_queue": "rejected",
+            **secret,
+        }
     )
-    client._make_clients()
-    assert client.container_url == "https://myaccount.blob.core.chinacloudapi.cn/uploads"
-    assert client._poison is not None
-    assert client._poison.primary_hostname == "myaccount.queue.core.chinacloudapi.cn"
-    await client.close()
+    container, dead_letters = Container(listed, "uploads"), Queue(listed, "rejected")
+    assert container.url == "https://myaccount.blob.core.chinacloudapi.cn/uploads"
+    assert dead_letters.url == "https://myaccount.queue.core.chinacloudapi.cn/rejected"
+    await container.close()
+    await dead_letters.close()

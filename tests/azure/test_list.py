@@ -30,7 +30,7 @@ async def names(source: PullSource, count: int) -> list[str | None]:
 def remembered(state: Path) -> set[str]:
     """The names in a state file."""
     with contextlib.closing(sqlite3.connect(state)) as file:
-        return {name for (name,) in file.execute("select name from done where name != ''")}
+        return {name for (name,) in file.execute("select key from delivered")}
 
 
 async def test_each_blob_comes_once_however_often_it_is_listed(storage: Storage) -> None:
@@ -213,7 +213,7 @@ async def test_what_is_under_way_settles_after_the_source_is_closed(
 ) -> None:
     """A failed listing makes the runner open another source: what the first had still counts."""
     options = storage.list_options(
-        state_file=str(tmp_path / "uploads.db"), poison_queue=f"{storage.queue_name}-poison"
+        state_file=str(tmp_path / "uploads.db"), dead_letter_queue=f"{storage.queue_name}-poison"
     )
     storage.put("done.txt")
     storage.put("rejected.txt")
@@ -254,7 +254,7 @@ async def test_a_rejected_blob_goes_to_the_poison_queue_where_there_is_one(
 ) -> None:
     """With the reason and the event; it is not listed again."""
     storage.put("a.txt")
-    options = storage.list_options(poison_queue=f"{storage.queue_name}-poison")
+    options = storage.list_options(dead_letter_queue=f"{storage.queue_name}-poison")
     async with Open(options) as source:
         [delivery] = await receive(source)
         await delivery.reject("no workflow takes this")

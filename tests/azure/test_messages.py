@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from temporal_runner_azure.messages import (
+from temporal_runner_azure.events import (
     Undecodable,
     blob_address,
     blob_event_id,
+    is_created_file,
+)
+from temporal_runner_azure.messages import (
     decode,
     encode,
-    is_created_file,
     read_event,
 )
 from tests.azure.support import in_base64, saved

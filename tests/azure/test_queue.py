@@ -8,9 +8,9 @@ import time
 import pytest
 
 from temporal_runner.plugin import Accepted, PermanentError, TransientError
-from temporal_runner_azure.client import AzureClient
+from temporal_runner_azure.client import Queue
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.source import Pauses
+from temporal_runner_azure.queue import Pauses
 from tests.azure.azurite import Azurite
 from tests.azure.support import Open, Storage, in_base64, receive, receive_none, saved
 from tests.support import wait_until
@@ -97,9 +97,9 @@ async def test_a_message_that_fills_its_64_kib_still_gets_into_the_poison_queue(
 
 
 async def test_a_message_delivered_too_often_goes_to_poison(storage: Storage) -> None:
-    """Over max_deliveries it is not even looked at: it may be what ends the runner."""
+    """Over max_receives it is not even looked at: it may be what ends the runner."""
     storage.send(storage.put("a.txt"))
-    async with Open(storage.queue_options(max_deliveries=2)) as source:
+    async with Open(storage.queue_options(max_receives=2)) as source:
         for _ in range(2):
             [delivery] = await receive(source)
             await delivery.nack("again", retry_after=0)
@@ -129,7 +129,7 @@ async def test_without_its_heartbeat_a_message_comes_again(storage: Storage) -> 
     """What a killed runner held is delivered after the visibility time-out."""
     storage.send(storage.put("a.txt"))
     options = storage.queue_options(visibility_timeout="1s")
-    killed = AzureClient(options)
+    killed = Queue(options, storage.queue_name)
     await killed.open()
     assert len(await killed.receive(1, 1.0)) == 1
     await killed.close()

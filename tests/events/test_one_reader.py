@@ -12,7 +12,8 @@ import pytest
 from temporal_runner.errors import UsageError
 from temporal_runner.events.saved import read_events
 from temporal_runner.plugin import Event
-from temporal_runner_azure.messages import Undecodable, decode, read_event
+from temporal_runner_azure.events import Undecodable
+from temporal_runner_azure.messages import decode, read_event
 from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.mapping import EventReader
 from temporal_runner_webhook.request import Refusal, Request

@@ -34,8 +34,10 @@ from temporal_runner.events.saved import read_events
 from temporal_runner.plan import make_plan
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.routing.expressions import Expression, ExpressionError, Scope
-from temporal_runner_azure.messages import MOST_EVENTS, Undecodable, decode, encode, read_event
-from temporal_runner_s3.messages import MOST_RECORDS, in_sequence, read_message
+from temporal_runner_azure.events import Undecodable
+from temporal_runner_azure.messages import MOST_EVENTS, decode, encode, read_event
+from temporal_runner_s3.events import in_sequence
+from temporal_runner_s3.messages import MOST_RECORDS, read_message
 from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.handshakes import handshake
 from temporal_runner_webhook.mapping import EventReader

@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[impor
 
 from temporal_runner.plugin import PullSource
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.source import make_source
+from temporal_runner_s3.queue import make_source
 from tests.s3.support import CREDENTIALS, REGION, Server, Sqs, context, free_ports, needed
 from tests.support import ROOT, wait_until
 

@@ -10,7 +10,7 @@ import pytest
 from temporal_runner.plugin import Event, EventSource, SourceContext
 from temporal_runner.testing import EventSourceConformance
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.source import make_source
+from temporal_runner_s3.queue import make_source
 from tests.s3.conftest import MakeQueue
 from tests.s3.support import Server, Sqs, notification, reason_of
 from tests.support import free_port

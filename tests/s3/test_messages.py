@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from temporal_runner.plugin import Event
-from temporal_runner_s3.messages import in_sequence, read_message
+from temporal_runner_s3.events import in_sequence
+from temporal_runner_s3.messages import read_message
 from tests.s3.support import event_bridge, in_sns, notification, saved, several
 
 STRAIGHT, BRIDGE = saved("notification-put"), saved("eventbridge-created")

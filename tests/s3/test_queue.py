@@ -9,7 +9,7 @@ import time
 import pytest
 
 from temporal_runner.plugin import Accepted, PermanentError, TransientError
-from temporal_runner_s3 import hiding
+from temporal_runner_s3 import visibility
 from tests.s3.conftest import MakeQueue, OpenSource
 from tests.s3.support import (
     ACCOUNT,
@@ -148,7 +148,7 @@ async def test_message_delivered_again_while_in_hand_is_one_delivery(
     queue: Sqs, open_source: OpenSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A message that becomes visible too early only renews its receipt, and is deleted with it."""
-    monkeypatch.setattr(hiding, "_LONGEST_HIDDEN", 0)  # nothing is extended: it becomes visible
+    monkeypatch.setattr(visibility, "_LONGEST", 0)  # nothing is extended: it becomes visible
     queue.send(notification("b", "k", "1"))
     source = await open_source(queue_url=queue.url, visibility_timeout="1s")
     (delivery,) = await receive(source, 1)
@@ -200,7 +200,7 @@ async def test_heartbeat_stops_at_the_longest_time_sqs_allows(
     queue: Sqs, open_source: OpenSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After SQS's 12 hours (here 2 seconds) a message is not extended and others may have it."""
-    monkeypatch.setattr(hiding, "_LONGEST_HIDDEN", 2)
+    monkeypatch.setattr(visibility, "_LONGEST", 2)
     queue.send(notification("b", "k", "1"))
     holder = await open_source(queue_url=queue.url, visibility_timeout="1s")
     (held,) = await receive(holder, 1)

@@ -17,6 +17,7 @@ from temporal_runner.events.event import Accepted, Delivery, Event, Written
 from temporal_runner.events.strict_json import parse_json
 from temporal_runner.http import HttpAnswer, HttpRequest, HttpServer
 from temporal_runner.plugin.hookspecs import hookimpl
+from temporal_runner.plugin.listing import ListedObject, ListingOptions, ListingSource
 from temporal_runner.plugin.sources import (
     Deliver,
     EventSource,
@@ -41,6 +42,9 @@ __all__ = [
     "EventSource",
     "PullSource",
     "PushSource",
+    "ListingSource",
+    "ListedObject",
+    "ListingOptions",
     "SourceContext",
     "Deliver",
     "Delivery",

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text
+from temporal_runner.plugin import Duration, ListingOptions, PositiveDuration, Secret
 
 _LONGEST_NAME = 63
 _NAME = r"[a-z0-9](?:-?[a-z0-9])*"
@@ -34,15 +34,15 @@ _OF_QUEUE = (
     "queue",
     "encoding",
     "visibility_timeout",
-    "max_deliveries",
+    "max_receives",
     "poll_min",
     "poll_max",
     "include_created_files",
 )
-_OF_LIST = ("container", "prefix", "poll_interval", "min_age", "max_age", "state_file", "existing")
+_OF_LIST = ("container", *ListingOptions.model_fields)
 
 
-class AzureOptions(Options):
+class AzureOptions(ListingOptions):
     """Blob events by a Storage Queue that Event Grid fills, or by listing a container."""
 
     mode: Literal["queue", "list"] = "queue"
@@ -83,43 +83,31 @@ class AzureOptions(Options):
     ] = timedelta(seconds=30)
     """After how long a message is delivered again when the runner dies. While it lives it extends
     the time at each half of it, for as long as the event takes."""
-    max_deliveries: Annotated[int, Field(ge=1)] = 10
-    """A message that comes more often is written to the poison queue."""
+    max_receives: Annotated[
+        int, Field(ge=1, validation_alias=AliasChoices("max_receives", "max_deliveries"))
+    ] = 10
+    """A message that is received more often goes to the dead letters without being looked into."""
     poll_min: PositiveDuration = timedelta(milliseconds=100)
     """The first pause when the queue is empty: Storage Queues have no long poll. It doubles up to
     `poll_max`, and starts anew with each message."""
     poll_max: PositiveDuration = timedelta(seconds=10)
     """The longest pause; also the longest that the first message after a quiet time waits."""
     include_created_files: bool = False
-    """Take Data Lake's CreateFile events too: the file is empty then, and FlushWithClose follows
-    when it is written."""
+    """Take Data Lake's CreateFile events too. The file is empty then; where its writer closes it,
+    FlushWithClose follows."""
 
-    # mode: list
+    # mode: list; its other options are those of every listing
 
     container: ContainerName | None = None
     """The container to list."""
-    prefix: str = ""
-    """Only blobs whose names begin with it."""
-    poll_interval: PositiveDuration = timedelta(seconds=30)
-    """The pause between two listings."""
-    min_age: Duration = timedelta()
-    """Leave blobs alone that were written this shortly ago: for writers that come back to a blob,
-    each write of which is a version of its own."""
-    max_age: PositiveDuration | None = None
-    """Leave blobs alone that were last written longer ago. Without `state_file` keep it shorter
-    than the namespace's retention: a runner that starts anew lists them all again, and Temporal
-    knows what it did only for so long."""
-    state_file: Text | None = None
-    """A file to remember the blobs in that are done, across restarts; one for each listener."""
-
-    existing: Literal["deliver", "skip"] = "deliver"
-    """Whether blobs that are there at the first listing of all are events."""
 
     # both
 
-    poison_queue: QueueName | None = None
-    """Where events are kept that can never succeed. By default `<queue>-poison`; in list mode
-    they are logged, and the blob stays where it is."""
+    dead_letter_queue: Annotated[
+        QueueName | None, Field(validation_alias=AliasChoices("dead_letter_queue", "poison_queue"))
+    ] = None
+    """Where events are kept that can never succeed. By default `<queue>-poison`, as Azure's own
+    triggers name it; in list mode the runner's own `dead_letters`."""
 
     @model_validator(mode="after")
     def _one_account(self) -> AzureOptions:
@@ -141,21 +129,16 @@ class AzureOptions(Options):
             self._refuse(_OF_LIST, "{} is for mode: list")
             if self.queue is None:
                 raise ValueError("mode: queue needs queue")
-            if len(self.poison) > _LONGEST_NAME:
-                raise ValueError("<queue>-poison would be too long a name; give poison_queue")
-            if self.poison == self.queue:
-                raise ValueError("poison_queue must be another queue than queue")
+            if len(self.dead_letters) > _LONGEST_NAME:
+                raise ValueError("<queue>-poison would be too long a name; give dead_letter_queue")
+            if self.dead_letters == self.queue:
+                raise ValueError("dead_letter_queue must be another queue than queue")
             if self.poll_min > self.poll_max:
                 raise ValueError("poll_min is longer than poll_max")
         else:
             self._refuse(_OF_QUEUE, "{} is for mode: queue")
             if self.container is None:
                 raise ValueError("mode: list needs container")
-            if self.existing == "skip" and self.state_file is None:
-                raise ValueError(
-                    "existing: skip needs a state_file: without one each start would skip what "
-                    "came while the runner was away"
-                )
         return self
 
     def _refuse(self, names: tuple[str, ...], message: str) -> None:
@@ -164,9 +147,9 @@ class AzureOptions(Options):
                 raise ValueError(message.format(name))
 
     @property
-    def poison(self) -> str:
-        """The poison queue's name; empty where there is none."""
-        return self.poison_queue or (f"{self.queue}-poison" if self.queue else "")
+    def dead_letters(self) -> str:
+        """The dead letter queue's name; empty where there is none."""
+        return self.dead_letter_queue or (f"{self.queue}-poison" if self.queue else "")
 
     @property
     def signs_in_with_secret(self) -> bool:

@@ -13,6 +13,6 @@ def runner_event_sources() -> Iterable[EventSourceKind]:
         name="azure",
         summary="Azure Blob events, by a Storage Queue or by listing a container",
         options=AzureOptions,
-        build="temporal_runner_azure.source:open_source",
+        build="temporal_runner_azure.queue:make_source",
         claims=claims,
     )

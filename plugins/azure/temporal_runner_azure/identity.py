@@ -1,7 +1,4 @@
-"""How to sign in with Entra ID: one credential for all listeners of an identity, bounded in time.
-
-Beside client.py the only module that loads Azure's SDK.
-"""
+"""How to sign in to Azure: by SAS, by key, or with Entra ID, whose tokens listeners share."""
 
 from __future__ import annotations
 
@@ -9,7 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
+from azure.core.credentials import (
+    AccessToken,
+    AccessTokenInfo,
+    AzureNamedKeyCredential,
+    AzureSasCredential,
+    TokenRequestOptions,
+)
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity.aio import (
     DefaultAzureCredential,
@@ -73,6 +76,20 @@ class SharedToken:
 
 
 _shared_tokens: dict[tuple[object, ...], SharedToken] = {}
+
+
+def sign_in(options: AzureOptions) -> AzureSasCredential | AzureNamedKeyCredential | SharedToken:
+    """The credential of the options, where they have no connection string.
+
+    Raises:
+        PermanentError: The environment lacks what the identity needs.
+    """
+    if options.sas is not None:
+        return AzureSasCredential(options.sas.reveal())
+    if options.account_key is not None:
+        assert options.account is not None
+        return AzureNamedKeyCredential(options.account, options.account_key.reveal())
+    return shared_token(options)
 
 
 def shared_token(options: AzureOptions) -> SharedToken:

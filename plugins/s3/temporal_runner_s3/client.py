@@ -1,92 +1,71 @@
-"""AWS through aiobotocore: the calls that the source makes, and what their failures mean.
-
-The only module that imports a vendor's SDK.
-"""
+"""AWS through aiobotocore: the calls that the source makes of SQS and S3."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
-from functools import partial
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
-from aiobotocore.credentials import (  # type: ignore[import-untyped]
-    AioAssumeRoleCredentialFetcher,
-    AioDeferredRefreshableCredentials,
-)
-from aiobotocore.session import AioSession  # type: ignore[import-untyped]
-from botocore import exceptions as botocore  # type: ignore[import-untyped]
 
-from temporal_runner.plugin import PermanentError, TransientError
-from temporal_runner_s3.batches import Failure
-from temporal_runner_s3.config import AssumeRole, S3Options
+from temporal_runner.plugin import ListedObject
+from temporal_runner_s3.batching import Failure
+from temporal_runner_s3.config import S3Options
+from temporal_runner_s3.errors import explained
+from temporal_runner_s3.identity import sign_in
 
-_LONGEST_WAIT = 20
-"""Seconds; no receive waits longer."""
 for _name in ("botocore", "aiobotocore"):
     # Their debug lines hold whole requests and answers, credentials included.
     logging.getLogger(_name).setLevel(logging.INFO)
 
+MOST_MESSAGES = 10
+"""SQS's limit of one receive."""
 PAGE = 1000
-"""Objects in a page of a listing; S3 gives no more."""
-_WRONG_KEYS = {
-    "InvalidClientTokenId",
-    "InvalidAccessKeyId",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-_NEXT_STEPS = {
-    "NoRegionError": "give `region`, or set AWS_DEFAULT_REGION",
-    "ProfileNotFound": "give a `profile` of the shared AWS config files",
-    "ParamValidationError": "correct the listener's options",
-}
+"""How many objects are asked for at a time; S3's limit."""
+_LONGEST_WAIT = 20
+"""Seconds; no receive waits longer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A message as SQS gave it.
+class QueueMessage:
+    """A received message.
 
     Attributes:
-        id: The message's own ID, the same at each receive.
-        receipt: What this receive's deletes and extensions are made with.
+        id: Its ID in the queue, the same at each receive.
+        receipt: The receipt handle, which this receive's deletes and extensions are made with.
         body: Its text.
-        count: How often it was received, this time included.
+        receives: How often it was received, this time included.
         group: Its message group, in a FIFO queue; elsewhere a group has nothing to do with order.
     """
 
     id: str
     receipt: str
     body: str
-    count: int
+    receives: int
     group: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class QueueFacts:
-    """What a queue says of itself.
+class QueueAttributes:
+    """What a queue is set to.
 
     Attributes:
         visibility_timeout: Seconds.
-        redrives: It has a redrive policy of its own.
+        has_redrive_policy: SQS itself moves what was received too often to a dead letter queue.
     """
 
     visibility_timeout: int
-    redrives: bool
+    has_redrive_policy: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """An object in a listing."""
+class Listed(ListedObject):
+    """An object in a listing, with its size in bytes."""
 
-    key: str
-    etag: str
     size: int
-    modified: datetime
 
 
 class _Service:
@@ -107,9 +86,7 @@ class _Service:
             TransientError: The credentials are not to be had now.
         """
         with explained(f"opening {self.name}"):
-            session = AioSession(profile=self._options.profile)
-            if self._options.assume_role:
-                await _assume(session, self._options.assume_role, self._region())
+            session = await sign_in(self._options, self._region())
             config = AioConfig(
                 connect_timeout=5,
                 read_timeout=_LONGEST_WAIT + 5,
@@ -150,7 +127,7 @@ class Queue(_Service):
         told = re.match(r"https://sqs(?:-fips)?\.([a-z0-9-]+)\.(amazonaws|api\.aws)", self.url)
         return self._options.region or (told and told[1]) or None
 
-    async def facts(self) -> QueueFacts:
+    async def attributes(self) -> QueueAttributes:
         """Ask the queue for its settings; fails where it is not there."""
         names = ["VisibilityTimeout", "RedrivePolicy"]
         with explained(f"the queue {self.url}"):
@@ -158,16 +135,16 @@ class Queue(_Service):
                 QueueUrl=self.url, AttributeNames=names
             )
         attributes = answer.get("Attributes", {})
-        return QueueFacts(
+        return QueueAttributes(
             visibility_timeout=int(attributes.get("VisibilityTimeout", 30)),
-            redrives=bool(attributes.get("RedrivePolicy")),
+            has_redrive_policy=bool(attributes.get("RedrivePolicy")),
         )
 
-    async def receive(self, most: int, wait: int, visibility: int) -> list[Received]:
+    async def receive(self, most: int, wait: int, visibility: int) -> list[QueueMessage]:
         """Wait for messages.
 
         Args:
-            most: How many at a time, up to 10.
+            most: How many at most, up to 10.
             wait: Seconds.
             visibility: Seconds for which they are kept from other receivers.
         """
@@ -180,7 +157,7 @@ class Queue(_Service):
                 # The older name of MessageSystemAttributeNames, which every compatible server has.
                 AttributeNames=["ApproximateReceiveCount", "MessageGroupId"],
             )
-        return [self._received(message) for message in answer.get("Messages", [])]
+        return [self._message(message) for message in answer.get("Messages", [])]
 
     async def delete(self, receipts: Sequence[str]) -> list[Failure | None]:
         """Delete up to 10 messages; for each its failure or None."""
@@ -225,13 +202,13 @@ class Queue(_Service):
                 **(fifo if url.endswith(".fifo") else {}),
             )
 
-    def _received(self, message: Mapping[str, Any]) -> Received:
+    def _message(self, message: Mapping[str, Any]) -> QueueMessage:
         attributes = message.get("Attributes", {})
-        return Received(
+        return QueueMessage(
             id=message["MessageId"],
             receipt=message["ReceiptHandle"],
             body=message["Body"],
-            count=int(attributes.get("ApproximateReceiveCount", 1)),
+            receives=int(attributes.get("ApproximateReceiveCount", 1)),
             group=attributes.get("MessageGroupId") if self.fifo else None,
         )
 
@@ -241,16 +218,20 @@ class Bucket(_Service):
 
     name = "s3"
 
+    def __init__(self, options: S3Options) -> None:
+        super().__init__(options)
+        assert options.bucket is not None
+        self.bucket = options.bucket
+
     async def page(self, continued: str | None) -> tuple[list[Listed], str | None]:
         """A page of the listing, and what continues it; None at its end."""
-        options = self._options
         more = {"ContinuationToken": continued} if continued else {}
-        with explained(f"the bucket {options.bucket}"):
+        with explained(f"the bucket {self.bucket}"):
             answer = await self._client.list_objects_v2(
-                Bucket=options.bucket, Prefix=options.prefix, MaxKeys=PAGE, **more
+                Bucket=self.bucket, Prefix=self._options.prefix, MaxKeys=PAGE, **more
             )
         listed = [
-            Listed(one["Key"], one.get("ETag", "").strip('"'), one["Size"], one["LastModified"])
+            Listed(one["Key"], one.get("ETag", "").strip('"'), one["LastModified"], one["Size"])
             for one in answer.get("Contents", [])
         ]
         return listed, answer.get("NextContinuationToken") if answer["IsTruncated"] else None
@@ -262,54 +243,3 @@ def _failures(answer: Mapping[str, Any], count: int) -> list[Failure | None]:
         reason = f"{failed.get('Code')}: {failed.get('Message', '')}"
         failures[int(failed["Id"])] = Failure(reason, bool(failed.get("SenderFault")))
     return failures
-
-
-async def _assume(session: Any, role: AssumeRole, region: str | None) -> None:
-    """Let the session act as the role; its credentials are got at need, and renewed."""
-    source = await session.get_credentials()
-    if source is None:
-        raise botocore.NoCredentialsError
-    extra = {
-        "RoleSessionName": role.session_name,
-        "DurationSeconds": int(role.duration.total_seconds()),
-    }
-    if role.external_id is not None:
-        extra["ExternalId"] = role.external_id.reveal()
-    fetcher = AioAssumeRoleCredentialFetcher(
-        partial(session.create_client, region_name=region, endpoint_url=role.sts_endpoint_url),
-        source,
-        role.role_arn,
-        extra_args=extra,
-    )
-    session._credentials = AioDeferredRefreshableCredentials(
-        refresh_using=fetcher.fetch_credentials, method="assume-role"
-    )
-
-
-@contextmanager
-def explained(what: str) -> Iterator[None]:
-    """Turn the SDK's errors into ours.
-
-    Wrong keys and options are permanent. All else, expired credentials, throttling and a queue
-    that is not there yet included, may pass.
-
-    Raises:
-        PermanentError: Trying again cannot help.
-        TransientError: It may.
-    """
-    try:
-        yield
-    except botocore.ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        text = f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
-        if code in _WRONG_KEYS:
-            raise PermanentError(text, next_step="correct the AWS credentials") from error
-        raise TransientError(text) from error
-    except (botocore.BotoCoreError, botocore.HTTPClientError, OSError, ValueError) as error:
-        kind = type(error).__name__
-        text = f"{what}: {' '.join(str(error).split()) or kind}"
-        if kind in _NEXT_STEPS or isinstance(error, ValueError):
-            raise PermanentError(
-                text, next_step=_NEXT_STEPS.get(kind, "correct the listener's options")
-            ) from error
-        raise TransientError(text) from error

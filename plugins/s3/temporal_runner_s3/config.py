@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text, Url
+from temporal_runner.plugin import (
+    Duration,
+    ListingOptions,
+    Options,
+    PositiveDuration,
+    Secret,
+    Text,
+    Url,
+)
 
 _ONLY_QUEUE = (
     "queue_url",
@@ -18,7 +26,7 @@ _ONLY_QUEUE = (
     "max_receives",
     "backoff",
 )
-_ONLY_LIST = ("bucket", "prefix", "poll_interval", "state_file", "existing", "max_age")
+_ONLY_LIST = ("bucket", *ListingOptions.model_fields)
 
 
 class AssumeRole(Options):
@@ -38,7 +46,7 @@ class AssumeRole(Options):
     """Where STS is, where it is not AWS's own."""
 
 
-class S3Options(Options):
+class S3Options(ListingOptions):
     """Where objects' events come from, and how they are taken."""
 
     mode: Literal["queue", "list"] = "queue"
@@ -67,19 +75,6 @@ class S3Options(Options):
 
     bucket: Text | None = None
     """The bucket; for mode: list."""
-    prefix: str = ""
-    """Only keys that begin with it; for mode: list."""
-    poll_interval: PositiveDuration = timedelta(seconds=30)
-    """How long between two listings; for mode: list."""
-    state_file: Text | None = None
-    """An SQLite file that remembers which (key, etag) were delivered; made where it is missing.
-    Without one that is remembered until the runner stops; for mode: list."""
-    existing: Literal["deliver", "skip"] = "deliver"
-    """Whether objects that are there at the first listing of all are events; for mode: list."""
-
-    max_age: PositiveDuration | None = None
-    """Leave objects alone that were last written longer ago; for mode: list."""
-
     region: Text | None = None
     """The AWS region; by default that of the queue's URL, else of the standard chain."""
     endpoint_url: Url | None = None
@@ -99,11 +94,6 @@ class S3Options(Options):
         for name in other:
             if name in self.model_fields_set:
                 raise ValueError(f"{name} does not belong to mode: {self.mode}")
-        if self.existing == "skip" and self.state_file is None:
-            raise ValueError(
-                "existing: skip needs a state_file: without one each start would skip what came"
-                " while the runner was away"
-            )
         return self
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from temporal_runner_s3.client import Queue
-from temporal_runner_s3.held import Part
+from temporal_runner_s3.lease import Part
 
 _LONGEST_REASON = 1000
 _NOT_IN_ATTRIBUTES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,12 +33,12 @@ class DeadLetters:
         Raises:
             TransientError: The dead letter queue did not take it.
         """
-        received, event = part.message.received, part.record.event
+        message, event = part.lease.message, part.record.event
         attributes = {
             "reason": _writable(reason[:_LONGEST_REASON]) or "unknown",
             "listener": self._listener,
             "source_queue": self._queue.url,
-            "message_id": received.id,
+            "message_id": message.id,
         }
         if event is not None:
             attributes["event_id"] = _writable(event.id)
@@ -46,8 +46,8 @@ class DeadLetters:
             self._url,
             part.record.body,
             attributes,
-            unique=f"{received.id}-{part.index}",
-            group=received.group or "dead",
+            unique=f"{message.id}-{part.index}",
+            group=message.group or "dead",
         )
 
 

@@ -13,6 +13,6 @@ def runner_event_sources() -> Iterable[EventSourceKind]:
         name="s3",
         summary="object events of S3 by SQS (mode: queue), or by listing a bucket (mode: list)",
         options=S3Options,
-        build="temporal_runner_s3.source:make_source",
+        build="temporal_runner_s3.queue:make_source",
         claims=claims,
     )

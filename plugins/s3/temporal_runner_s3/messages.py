@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote_plus
 
 from temporal_runner.plugin import Event, parse_json
+from temporal_runner_s3.events import ObjectEvent, Undecodable, is_folder_marker
 
 MOST_RECORDS = 1000
 """Records in one message. S3 sends one; each is a delivery of its own, and takes memory."""
@@ -35,10 +36,6 @@ class Record:
     problem: str = ""
 
 
-class _Unreadable(Exception):
-    """The message, or the record, is nothing that is known here."""
-
-
 def read_message(body: str) -> Sequence[Record]:
     """The records of a message: none for what is no event (`s3:TestEvent`, folder markers).
 
@@ -46,7 +43,7 @@ def read_message(body: str) -> Sequence[Record]:
     """
     try:
         return list(_records(body, _unwrapped(_json(body))))
-    except _Unreadable as problem:
+    except Undecodable as problem:
         return [Record(body, problem=str(problem))]
 
 
@@ -54,9 +51,9 @@ def _json(text: str) -> Mapping[str, Any]:
     try:
         content = parse_json(text)
     except ValueError as error:
-        raise _Unreadable(f"it is not JSON: {error}") from None
+        raise Undecodable(f"it is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise _Unreadable(f"it is JSON, but a {type(content).__name__} and not an object")
+        raise Undecodable(f"it is JSON, but a {type(content).__name__} and not an object")
     return content
 
 
@@ -65,14 +62,14 @@ def _unwrapped(content: Mapping[str, Any]) -> Mapping[str, Any]:
     if "TopicArn" not in content or "Type" not in content:
         return content
     if content["Type"] != "Notification":
-        raise _Unreadable(f"an SNS {content['Type']}: confirm or mend the topic's subscription")
+        raise Undecodable(f"an SNS {content['Type']}: confirm or mend the topic's subscription")
     message = content.get("Message")
     if not isinstance(message, str):
-        raise _Unreadable("an SNS envelope without a Message")
+        raise Undecodable("an SNS envelope without a Message")
     try:
         return _json(message)
-    except _Unreadable as problem:
-        raise _Unreadable(f"in its SNS envelope {problem}") from None
+    except Undecodable as problem:
+        raise Undecodable(f"in its SNS envelope {problem}") from None
 
 
 def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
@@ -83,18 +80,18 @@ def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
     elif isinstance(content.get("Records"), list):
         records = content["Records"]
         if len(records) > MOST_RECORDS:
-            raise _Unreadable(f"it has {len(records)} records; {MOST_RECORDS} is the most")
+            raise Undecodable(f"it has {len(records)} records; {MOST_RECORDS} is the most")
         for record in records:
             alone = body if len(records) == 1 else json.dumps({"Records": [record]})
             yield from _record(alone, record, _of_notification)
     else:
-        raise _Unreadable("neither an S3 notification nor an EventBridge event, nor one in SNS")
+        raise Undecodable("neither an S3 notification nor an EventBridge event, nor one in SNS")
 
 
 def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
     try:
         event = read(raw)
-    except _Unreadable as problem:
+    except Undecodable as problem:
         yield Record(body, problem=str(problem))
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
         yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
@@ -102,11 +99,6 @@ def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
         about = event.data["object"]
         if not is_folder_marker(about["key"], about.get("size")):
             yield Record(body, event)
-
-
-def is_folder_marker(key: str, size: int | None) -> bool:
-    """What consoles put to show a folder: an empty object whose key ends with a slash."""
-    return key.endswith("/") and not size
 
 
 # S3's own notification. --------------------------------------------------------------------------
@@ -117,15 +109,15 @@ _READ = ("eventVersion", "eventSource", "awsRegion", "eventTime", "eventName", "
 def _of_notification(record: Mapping[str, Any]) -> Event:
     sender, version = str(record["eventSource"]), str(record.get("eventVersion", "2.0"))
     if not sender.endswith(":s3"):
-        raise _Unreadable(f"an event of {sender}, not of S3")
+        raise Undecodable(f"an event of {sender}, not of S3")
     if version.split(".")[0] != "2":
-        raise _Unreadable(f"an S3 notification of version {version}; 2.x is known")
+        raise Undecodable(f"an S3 notification of version {version}; 2.x is known")
     s3, about = record["s3"], record["s3"]["object"]
     try:
         # S3 encodes keys in its own notifications, and only there, as a form is: once.
         key = unquote_plus(about["key"], errors="strict")
     except UnicodeDecodeError:
-        raise _Unreadable(f"the key {about['key']!r} is not UTF-8") from None
+        raise Undecodable(f"the key {about['key']!r} is not UTF-8") from None
     request = record.get("responseElements") or {}
     return ObjectEvent(
         bucket=s3["bucket"]["name"],
@@ -165,7 +157,7 @@ _OTHERS = {
 
 def _of_event_bridge(content: Mapping[str, Any]) -> Event:
     if content.get("source") != "aws.s3":
-        raise _Unreadable(f"an EventBridge event of {content.get('source')}, not of aws.s3")
+        raise Undecodable(f"an EventBridge event of {content.get('source')}, not of aws.s3")
     detail = content["detail"]
     about = detail["object"]
     return ObjectEvent(
@@ -192,114 +184,6 @@ def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
         what = _DELETED.get(detail.get("deletion-type", ""), "Delete")
         return f"LifecycleExpiration:{what}" if expired else f"ObjectRemoved:{what}"
     return _OTHERS.get(detail_type, detail_type)
-
-
-# What both have in common. -----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectEvent:
-    """What happened to an object, in S3's words.
-
-    Attributes:
-        bucket: The bucket's name.
-        key: The key, decoded.
-        type: S3's event name without `s3:`.
-        time: When.
-        size: Bytes.
-        etag: Without quotes.
-        version_id: In a bucket with versions.
-        sequencer: What orders the puts and deletes of one key.
-        request_id: The request that caused it.
-        region: The bucket's.
-        detail: What else the sender said.
-    """
-
-    bucket: str
-    key: str
-    type: str
-    time: datetime | None
-    size: int | None = None
-    etag: str | None = None
-    version_id: str | None = None
-    sequencer: str | None = None
-    request_id: str | None = None
-    region: str | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-    def event(self, token: str | None = None) -> Event:
-        """The event, the same whichever way it came.
-
-        Args:
-            token: What tells it from all others of this key and type.
-        """
-        for name in ("bucket", "key", "type"):
-            if not isinstance(value := getattr(self, name), str) or not value:
-                raise _Unreadable(f"a record whose {name} is {value!r}")
-        for name in ("etag", "version_id", "sequencer", "request_id", "region"):
-            if not isinstance(value := getattr(self, name), str | None):
-                raise _Unreadable(f"a record whose {name} is {value!r}")
-        about = {
-            "key": self.key,
-            "size": self.size,
-            "eTag": self.etag,
-            "versionId": self.version_id,
-            "sequencer": self.sequencer,
-        }
-        return Event(
-            id=f"{self.bucket}/{self.key}@{token or self._token()}/{self.type}",
-            source=f"s3://{self.bucket}",
-            type=self.type,
-            subject=self.key,
-            time=self.time,
-            datacontenttype="application/json",
-            data={
-                "bucket": {"name": self.bucket},
-                "object": {name: value for name, value in about.items() if value is not None},
-                "region": self.region,
-                "detail": dict(self.detail),
-            },
-        )
-
-    def _token(self) -> str:
-        """The sequencer, or the version that was made or removed, which happens once.
-
-        Other events (tags, restores) may happen to one version again and again: their time and
-        their request tell.
-        """
-        if self.sequencer:
-            return normal_sequencer(self.sequencer)
-        made = self.type.startswith(("ObjectCreated", "ObjectRemoved"))
-        if made and self.version_id and self.version_id != "null":
-            return self.version_id
-        time = self.time.isoformat() if self.time else ""
-        return f"{time}-{self.request_id or self.etag or ''}"
-
-
-def normal_sequencer(sequencer: str) -> str:
-    """A sequencer as both ways write it: S3 pads on the left and uses capitals, EventBridge not."""
-    return sequencer.lower().lstrip("0") or "0"
-
-
-def in_sequence(events: Sequence[Event]) -> list[int]:
-    """The order in which to handle events: their indexes.
-
-    Events of one object go by their sequencers, which compare as numbers do (padded with zeros on
-    the left). Those of different objects say nothing of one another, and keep their places.
-    """
-    places: dict[tuple[str, str | None], list[int]] = {}
-    for index, event in enumerate(events):
-        if event.data["object"].get("sequencer"):
-            places.setdefault((event.source, event.subject), []).append(index)
-    order = list(range(len(events)))
-    for indexes in places.values():
-        by_sequencer = sorted(
-            indexes,
-            key=lambda index: normal_sequencer(events[index].data["object"]["sequencer"]).zfill(64),
-        )
-        for place, index in zip(indexes, by_sequencer, strict=True):
-            order[place] = index
-    return order
 
 
 def _time(raw: Any) -> datetime | None:

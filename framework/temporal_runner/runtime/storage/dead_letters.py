@@ -13,7 +13,7 @@ from typing import Any
 
 from temporal_runner.errors import TransientError
 from temporal_runner.events.event import Event
-from temporal_runner.runtime.storage.database import Database, writable
+from temporal_runner.storage.database import Database, writable
 from temporal_runner.values.redaction import redacted
 
 _TABLES = """

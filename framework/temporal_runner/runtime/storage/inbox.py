@@ -22,7 +22,7 @@ from pathlib import Path
 from temporal_runner.errors import Busy, TransientError
 from temporal_runner.events.event import Accepted, Delivery, Event
 from temporal_runner.plugin.sources import PullSource
-from temporal_runner.runtime.storage.database import Database, writable
+from temporal_runner.storage.database import Database, writable
 from temporal_runner.values.durations import format_duration
 
 _TABLES = """

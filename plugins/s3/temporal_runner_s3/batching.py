@@ -36,7 +36,7 @@ Send = Callable[[Sequence[T]], Awaitable[Sequence[Failure | None]]]
 """Sends a batch; returns for each entry its failure, or None."""
 
 
-class Batches(Generic[T]):
+class Batching(Generic[T]):
     """One kind of batch call."""
 
     def __init__(self, send: Send[T]) -> None:

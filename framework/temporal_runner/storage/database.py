@@ -40,18 +40,30 @@ class Database:
     """A file of tables, open for as long as a runner or a command needs it."""
 
     def __init__(
-        self, what: str, file: Path, tables: str, version: int, *, exclusive: bool = False
+        self,
+        what: str,
+        file: Path | None,
+        tables: str,
+        version: int,
+        *,
+        next_step: str = "give it a path on a local disk that this user can write to",
+        make_folders: bool = True,
+        exclusive: bool = False,
     ) -> None:
         """Touch nothing yet.
 
         Args:
             what: What it is, for errors: "the inbox".
-            file: Where it is; made, with its folders, where it is missing.
+            file: Where it is; made where it is missing. None is in memory.
             tables: SQL that makes the tables where they are missing.
             version: Of the tables. A file of a higher one is refused.
+            next_step: What to do where it cannot be made or opened.
+            make_folders: Make its folders too, where they are missing.
             exclusive: No other process may have it open.
         """
-        self._label = f"{what} {file}"
+        self._label = f"{what} {file}" if file else what
+        self._next_step = next_step
+        self._make_folders = make_folders
         self._file = file
         self._tables = tables
         self._version = version
@@ -59,6 +71,11 @@ class Database:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Between `open` and `close`."""
+        return self._thread is not None
 
     async def open(self) -> None:
         """Open the file.
@@ -121,14 +138,11 @@ class Database:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        next_step = "give it a path on a local disk that this user can write to"
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.touch(mode=0o600)  # events are nobody else's business
-        except OSError as error:
-            message = f"{self._label} cannot be made: {error.strerror or error}"
-            raise PermanentError(message, next_step=next_step) from error
-        connection = sqlite3.connect(self._file, timeout=_LOCK_TIMEOUT, isolation_level=None)
+        if self._file:
+            self._make_file(self._file)
+        connection = sqlite3.connect(
+            self._file or ":memory:", timeout=_LOCK_TIMEOUT, isolation_level=None
+        )
         try:
             if self._exclusive:
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -138,11 +152,20 @@ class Database:
             self._make_tables(connection)
         except sqlite3.Error as error:
             connection.close()
-            raise self._opening(error, next_step) from error
+            raise self._opening(error) from error
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _make_file(self, file: Path) -> None:
+        try:
+            if self._make_folders:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o600)  # events are nobody else's business
+        except OSError as error:
+            message = f"{self._label} cannot be made: {error.strerror or error}"
+            raise PermanentError(message, next_step=self._next_step) from error
 
     def _make_tables(self, connection: sqlite3.Connection) -> None:
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -155,13 +178,13 @@ class Database:
             f"BEGIN IMMEDIATE; {self._tables}; PRAGMA user_version = {self._version}; COMMIT"
         )
 
-    def _opening(self, error: sqlite3.Error, next_step: str) -> Exception:
+    def _opening(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")
         if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return TransientError(f"{self._label} is in use by another process")
         if name.startswith("SQLITE_FULL"):
             return TransientError(f"{self._label}: {error}")
-        return PermanentError(f"{self._label} cannot be opened: {error}", next_step=next_step)
+        return PermanentError(f"{self._label} cannot be opened: {error}", next_step=self._next_step)
 
     def _take(self) -> list[_Job]:
         """Wait for work, and take all there is; an empty list is the end."""

@@ -1,4 +1,4 @@
-"""The order within message groups of a FIFO queue: one after the other, a failure holds the rest.
+"""The order within message groups of a FIFO queue: one at a time, a failure holds the rest.
 
 SQS gives no further message of a group while earlier ones are hidden, but one receive may bring
 several of a group at once. Those behind the first wait here; where it fails they go back.
@@ -21,7 +21,7 @@ class Grouped(Protocol):
 T = TypeVar("T", bound=Grouped)
 
 
-class Groups(Generic[T]):
+class FifoGroups(Generic[T]):
     """Lets one of each group through at a time."""
 
     def __init__(self) -> None:
@@ -50,7 +50,3 @@ class Groups(Generic[T]):
     def failed(self, one: T) -> list[T]:
         """It failed: what waited behind it and must wait for it again."""
         return [] if one.group is None else list(self._behind.pop(one.group, ()))
-
-    def waiting(self) -> list[T]:
-        """All that was not let through yet."""
-        return [one for behind in self._behind.values() for one in behind]

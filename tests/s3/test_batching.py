@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from temporal_runner.plugin import TransientError
-from temporal_runner_s3.batches import Batches, Failure
+from temporal_runner_s3.batching import Batching, Failure
 from temporal_runner_s3.client import Queue
 from temporal_runner_s3.config import S3Options
 from tests.s3.support import Server, Sqs, notification
@@ -34,7 +34,7 @@ class Service:
 async def test_entries_go_together_ten_at_a_time() -> None:
     """What comes at the same time is one call, as far as SQS lets it."""
     service = Service()
-    batches = Batches(service.send)
+    batches = Batching(service.send)
     await asyncio.gather(*(batches.add(str(number)) for number in range(23)))
     assert [len(batch) for batch in service.batches] == [10, 10, 3]
 
@@ -42,14 +42,14 @@ async def test_entries_go_together_ten_at_a_time() -> None:
 async def test_failed_entries_are_sent_again_alone() -> None:
     """A call that succeeds may have failed for some: those are tried again, the others not."""
     service = Service()
-    batches = Batches(service.send)
+    batches = Batching(service.send)
     await asyncio.gather(batches.add("good"), batches.add("slow!"))
     assert service.batches == [["good", "slow!"], ["slow!"]]
 
 
 async def test_entry_that_fails_for_good_says_so_to_its_caller_only() -> None:
     """An entry's failure is its own: with its reason, and without spoiling its batch."""
-    batches = Batches(Service().send)
+    batches = Batching(Service().send)
     outcomes = await asyncio.gather(
         batches.add("good"), batches.add("never"), batches.add("!!!!"), return_exceptions=True
     )
@@ -62,7 +62,7 @@ async def test_entry_that_fails_for_good_says_so_to_its_caller_only() -> None:
 async def test_entry_is_sent_even_where_its_caller_is_cancelled() -> None:
     """A delete that was asked for happens, though the one who asked is stopped."""
     service = Service()
-    batches = Batches(service.send)
+    batches = Batching(service.send)
     asking = asyncio.create_task(batches.add("delete"))
     await asyncio.sleep(0)
     asking.cancel()
@@ -97,4 +97,4 @@ async def test_call_that_fails_as_a_whole_fails_each_entry(error: Exception) -> 
         raise error
 
     with pytest.raises(TransientError, match=str(error)):
-        await Batches(send).add("one")
+        await Batching(send).add("one")

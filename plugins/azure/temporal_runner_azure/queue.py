@@ -1,8 +1,6 @@
-"""The queue source: polls a Storage Queue, and hands over the events of its messages.
+"""mode: queue. Receives the messages of a Storage Queue, and hands over the events in them.
 
-    poll -> lease -> decode -> Delivery -> ack (delete) | nack (make visible) | reject (poison)
-
-What can never succeed leaves here already: a message that cannot be read, or came too often.
+poll -> lease -> read -> Delivery -> ack (delete) | nack (make visible) | reject (dead letter)
 """
 
 from __future__ import annotations
@@ -10,23 +8,22 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
 
-from temporal_runner.plugin import Delivery, Event, PullSource, SourceContext
-from temporal_runner_azure.client import MOST_MESSAGES, AzureClient
+from temporal_runner.plugin import Accepted, Delivery, Event, PullSource, SourceContext
+from temporal_runner_azure.client import MOST_MESSAGES, Queue, QueueMessage
 from temporal_runner_azure.config import AzureOptions
-from temporal_runner_azure.leases import Lease, QueueDelivery
+from temporal_runner_azure.dead_letters import DeadLetters
+from temporal_runner_azure.lease import Lease
 from temporal_runner_azure.listing import ListSource
-from temporal_runner_azure.messages import Undecodable, decode, is_created_file, read_event
-from temporal_runner_azure.records import QueueMessage
+from temporal_runner_azure.messages import Record, read_message
 
 _MOST_POLLS = 4
 """Receives that are under way at a time at most: each takes a round trip."""
-_LAST_POLL = 3.0
-"""Seconds that a poll may still take when the runner stops."""
+_LAST_POLLS = 3.0
+"""Seconds that receives may still take when the runner stops."""
 
 
-def open_source(options: AzureOptions, context: SourceContext) -> PullSource:
+def make_source(options: AzureOptions, context: SourceContext) -> PullSource:
     """The source of a listener's mode."""
     if options.mode == "list":
         return ListSource(options, context)
@@ -61,37 +58,39 @@ class Pauses:
 
 
 class QueueSource(PullSource):
-    """Receives from one queue."""
+    """Receives the messages of one Storage Queue."""
 
     def __init__(self, options: AzureOptions, context: SourceContext) -> None:
+        assert options.queue is not None
         self._options = options
-        self._log = context.log
-        self._most = context.max_in_flight
-        self._client = AzureClient(options)
+        self._context = context
+        self._queue = Queue(options, options.queue)
+        self._dead_letters = DeadLetters(options)
         self._visibility = options.visibility_timeout.total_seconds()
         self._pauses = Pauses(options.poll_min.total_seconds(), options.poll_max.total_seconds())
         self._leases: set[Lease] = set()
-        self._fewer = asyncio.Event()
-        self._polls = 1
+        self._changed = asyncio.Event()
+        self._wanted = 1
 
     async def connect(self) -> None:
-        """Open the queue."""
-        await self._client.open()
+        """Open the client, and ask the queue for its settings, which proves that it is there."""
+        await self._queue.open()
 
     async def close(self) -> None:
-        """Close the connection, and extend no message's time any more.
+        """Close the connection, and extend no message any longer.
 
         After a failed poll some may be under way: settling them takes a connection of its own.
         """
         for lease in self._leases:
             lease.stop()
-        await self._client.close()
+        await self._queue.close()
+        await self._dead_letters.close()
 
     def describe(self) -> str:
-        """The queue's name and the poison queue's."""
+        """The queue, and the dead letter queue."""
         options = self._options
         where = f"{options.account}/{options.queue}" if options.account else options.queue
-        return f"Azure queue {where} (poison: {options.poison})"
+        return f"Azure queue {where} (dead letters: {options.dead_letters})"
 
     async def receive(self) -> Sequence[Delivery]:
         """Wait out the pause, and for room; then poll.
@@ -108,16 +107,17 @@ class QueueSource(PullSource):
         try:
             return await asyncio.shield(poll)
         except asyncio.CancelledError:
-            await asyncio.wait({poll}, timeout=_LAST_POLL)
+            await asyncio.wait({poll}, timeout=_LAST_POLLS)
             poll.cancel()
             await asyncio.gather(*(lease.release() for lease in leases), return_exceptions=True)
             raise
 
     async def _room(self) -> None:
         """Wait until a receive is worth its while: one for each message costs ten times as much."""
-        while self._most - len(self._leases) < min(MOST_MESSAGES, max(1, self._most // 2)):
-            self._fewer.clear()
-            await self._fewer.wait()
+        most = self._context.max_in_flight
+        while most - len(self._leases) < min(MOST_MESSAGES, max(1, most // 2)):
+            self._changed.clear()
+            await self._changed.wait()
 
     async def _poll(self, leases: list[Lease]) -> list[Delivery]:
         """One poll, by one receive or by several at the same time.
@@ -128,11 +128,11 @@ class QueueSource(PullSource):
         Raises:
             TransientError: None of them succeeded.
         """
-        room = self._most - len(self._leases)
-        polls = max(1, min(self._polls, room // MOST_MESSAGES))
+        room = self._context.max_in_flight - len(self._leases)
+        polls = max(1, min(self._wanted, room // MOST_MESSAGES))
 
         async def receive() -> int:
-            messages = await self._client.receive(room // polls, self._visibility)
+            messages = await self._queue.receive(room // polls, self._visibility)
             leases.extend(self._lease(message) for message in messages)
             return len(messages)
 
@@ -142,53 +142,70 @@ class QueueSource(PullSource):
             raise failures[0]
         self._pauses.saw(len(leases))
         full = len(leases) >= min(room, polls * MOST_MESSAGES)
-        self._polls = min(self._polls + 1, _MOST_POLLS) if full else 1
+        self._wanted = min(self._wanted + 1, _MOST_POLLS) if full else 1
         taken = await asyncio.gather(*(self._take(lease) for lease in leases))
         return [delivery for deliveries in taken for delivery in deliveries]
 
     def _lease(self, message: QueueMessage) -> Lease:
-        lease = Lease(self._client, message, self._visibility, self._log, self._ended)
+        lease = Lease(
+            self._queue,
+            self._dead_letters,
+            message,
+            self._visibility,
+            self._context.log,
+            self._ended,
+        )
         self._leases.add(lease)
         return lease
 
     def _ended(self, lease: Lease) -> None:
         self._leases.discard(lease)
-        self._fewer.set()
+        self._changed.set()
 
     async def _take(self, lease: Lease) -> list[Delivery]:
         """The events of a message, and what stands for those that cannot be read."""
-        message = lease.message
-        try:
-            if message.deliveries > self._options.max_deliveries:
-                # The last delivery may have ended the runner: it is not looked into again.
-                raise Undecodable(f"it was delivered {message.deliveries} times")
-            entries = decode(message.text, self._options.encoding)
-        except Undecodable as error:
-            lease.hold([message.text])
-            return [_unreadable(lease, 0, message.text, str(error))]
-        lease.hold(entries)
-        deliveries: list[Delivery] = []
-        for place, entry in enumerate(entries):
-            try:
-                event = read_event(entry)
-            except Undecodable as error:
-                deliveries.append(_unreadable(lease, place, entry, str(error)))
-                continue
-            if is_created_file(event) and not self._options.include_created_files:
-                await lease.finish(place)
-            else:
-                deliveries.append(QueueDelivery(event, lease, place, entry))
-        return deliveries
+        message, options = lease.message, self._options
+        if message.receives > options.max_receives:
+            # The last delivery may have ended the runner: it is not looked into again.
+            problem = f"it was delivered {message.receives} times"
+            records = [Record(message.body, problem=problem)]
+        else:
+            records = read_message(
+                message.body, options.encoding, created_files=options.include_created_files
+            )
+        await lease.hold(records)
+        return [QueueDelivery(lease, index, record) for index, record in enumerate(records)]
 
 
-def _unreadable(lease: Lease, place: int, content: Any, reason: str) -> QueueDelivery:
-    """What cannot be read goes to the poison queue when the runner rejects it."""
-    event = Event(
-        id=f"{lease.message.id}/{place}",
+class QueueDelivery(Delivery):
+    """One record of a message."""
+
+    keeps_rejected = True
+
+    def __init__(self, lease: Lease, index: int, record: Record) -> None:
+        super().__init__(record.event or _unreadable(lease, index, record))
+        self.unreadable = record.problem
+        self._lease, self._index = lease, index
+
+    async def ack(self, accepted: Accepted) -> None:
+        """The message is deleted with the last of its records."""
+        await self._lease.settle(self._index, None)
+
+    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
+        """It is visible again in so many seconds, once all its records are settled."""
+        delay = self._lease.backoff() if retry_after is None else retry_after
+        await self._lease.settle(self._index, delay)
+
+    async def reject(self, reason: str) -> None:
+        """The record goes to the dead letter queue, then counts as done."""
+        await self._lease.reject(self._index, reason)
+
+
+def _unreadable(lease: Lease, index: int, record: Record) -> Event:
+    """What stands for a record that cannot be read."""
+    return Event(
+        id=f"{lease.message.id}/{index}",
         source="urn:azure:queue-message",
         type="unreadable",
-        data=content,
+        data=record.body,
     )
-    delivery = QueueDelivery(event, lease, place, content)
-    delivery.unreadable = reason
-    return delivery

@@ -1,0 +1,1 @@
+"""SQLite files: written by one thread each, off the event loop; what plugins too may store."""

@@ -1,0 +1,163 @@
+"""What a listing has delivered: versions of objects by key and etag, on disk or until the end."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from temporal_runner.storage.database import Database, writable
+
+Version = tuple[str, str]
+"""An object's key and etag."""
+_Key = tuple[asyncio.AbstractEventLoop, str | None, str, str, str]
+
+_VERSION = 1
+# The owner is called bucket, and there may be a table `done` of older files: see `_adopt`.
+_TABLES = """\
+CREATE TABLE IF NOT EXISTS delivered (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL,
+    rejected TEXT,  -- why it can never succeed; NULL where it did
+    PRIMARY KEY (bucket, key, etag)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listed (
+    bucket TEXT NOT NULL, prefix TEXT NOT NULL,  -- was listed to its end once
+    PRIMARY KEY (bucket, prefix)
+) WITHOUT ROWID;
+CREATE TEMPORARY TABLE present (
+    key TEXT NOT NULL, etag TEXT NOT NULL, PRIMARY KEY (key, etag)
+) WITHOUT ROWID;
+"""
+_MOST = 500
+"""Keys in a query."""
+
+
+class ListingMemory:
+    """Which objects of a prefix need no delivery: no more of them than the listing has.
+
+    A process has one for each listing, for as long as a connection uses it: what a connection that
+    failed had delivered may be settled while the next one lists. Without a file it stays, for a
+    connection that is lost and made anew forgets nothing.
+
+    Attributes:
+        listed_before: The prefix was listed to its end before it was opened.
+    """
+
+    _shared: ClassVar[dict[_Key, ListingMemory]] = {}
+
+    def __init__(self, key: _Key) -> None:
+        self._key = key
+        _, file, _, self._owner, self._prefix = key
+        self._in_file = file is not None
+        self._database = Database(
+            "the state file",
+            Path(file) if file is not None else None,
+            _TABLES,
+            _VERSION,
+            next_step="give the path of a file that can be written, in a folder that exists",
+            make_folders=False,
+        )
+        self._users = 0
+        self._opening = asyncio.Lock()
+        self.listed_before = False
+
+    @classmethod
+    async def open(cls, file: str | None, listener: str, owner: str, prefix: str) -> ListingMemory:
+        """The process's one memory of a listing; `close` it.
+
+        Args:
+            file: The SQLite file; several runners of one machine may share it.
+            listener: The listener's name: two that list the same have a memory each.
+            owner: Whose the objects are, such as a bucket.
+            prefix: The prefix that is listed.
+
+        Raises:
+            PermanentError: The file cannot be used.
+            TransientError: Another process has it, or the disk is full.
+        """
+        key = (asyncio.get_running_loop(), file, listener, owner, prefix)
+        memory = cls._shared.setdefault(key, cls(key))
+        memory._users += 1
+        try:
+            async with memory._opening:
+                if not memory._database.is_open:
+                    await memory._database.open()
+                memory.listed_before = await memory._database.run(memory._look_back)
+        except BaseException:
+            await memory.close()
+            raise
+        return memory
+
+    async def close(self) -> None:
+        """Use it no more."""
+        self._users -= 1
+        if not self._users and (self._in_file or not self._database.is_open):
+            del self._shared[self._key]
+            await self._database.close()
+
+    async def new(self, versions: Sequence[Version]) -> list[Version]:
+        """Of a page of the listing what was not delivered; and note what is present."""
+        return await self._database.run(lambda connection: self._new(connection, versions))
+
+    async def add(self, versions: Iterable[Version], rejected: str | None = None) -> None:
+        """Remember versions, and of those that can never succeed the reason."""
+        why = None if rejected is None else writable(rejected)
+        rows = [(self._owner, key, etag, why) for key, etag in versions]
+        await self._database.run(
+            lambda connection: connection.executemany(
+                "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?)", rows
+            )
+        )
+
+    async def end_of_listing(self) -> None:
+        """The listing came to its end: forget the versions that are gone."""
+        await self._database.run(self._forget)
+
+    # In the database's thread.
+
+    def _look_back(self, connection: sqlite3.Connection) -> bool:
+        _adopt(connection, self._owner, self._prefix)
+        query = "SELECT 1 FROM listed WHERE bucket = ? AND prefix = ?"
+        return bool(connection.execute(query, (self._owner, self._prefix)).fetchone())
+
+    def _new(self, connection: sqlite3.Connection, versions: Sequence[Version]) -> list[Version]:
+        known: set[Version] = set()
+        for start in range(0, len(versions), _MOST):
+            keys = [key for key, _ in versions[start : start + _MOST]]
+            marks = ",".join("?" * len(keys))
+            known.update(
+                connection.execute(
+                    f"SELECT key, etag FROM delivered WHERE bucket = ? AND key IN ({marks})",  # noqa: S608
+                    (self._owner, *keys),
+                )
+            )
+        connection.executemany("INSERT OR IGNORE INTO present VALUES (?, ?)", versions)
+        return [version for version in versions if version not in known]
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        connection.execute(
+            "DELETE FROM delivered WHERE bucket = ? AND substr(key, 1, ?) = ?"
+            " AND (key, etag) NOT IN (SELECT key, etag FROM present)",
+            (self._owner, len(self._prefix), self._prefix),
+        )
+        connection.execute("DELETE FROM present")
+        connection.execute(
+            "INSERT OR IGNORE INTO listed VALUES (?, ?)", (self._owner, self._prefix)
+        )
+
+
+def _adopt(connection: sqlite3.Connection, owner: str, prefix: str) -> None:
+    """Take over what older versions wrote of a container into a table of its own."""
+    if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'done'").fetchone():
+        connection.execute(
+            "INSERT OR IGNORE INTO delivered SELECT owner, name, etag, rejected FROM done"
+            " WHERE owner = ? AND name != ''",
+            (owner,),
+        )
+        connection.execute(
+            "INSERT OR IGNORE INTO listed SELECT DISTINCT owner, ? FROM done WHERE owner = ?",
+            (prefix, owner),
+        )
+        connection.execute("DELETE FROM done WHERE owner = ?", (owner,))

@@ -1,0 +1,125 @@
+"""A blob's event, the same whichever way it came: its place is read from its URL, once.
+
+Both schemas and both modes name the same blob, and the same version of it, in the same words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from temporal_runner.plugin import Event
+
+BLOB_CREATED = "Microsoft.Storage.BlobCreated"
+_LONGEST_NAME_IN_ID = 200
+_STORAGE_HOST = re.compile(
+    # The account, a DNS zone, a private link, then the service: also in sovereign clouds.
+    r"(?P<account>[a-z0-9]+?)(?:-secondary)?(?P<zone>\.z\d+)?(?:\.privatelink)?"
+    r"\.(?:blob|dfs)\.(?P<suffix>[a-z0-9.-]+)"
+)
+
+
+class Undecodable(Exception):
+    """A message, or one event of it, that no later delivery will make readable."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlobAddress:
+    """Where a blob is.
+
+    Attributes:
+        account: The storage account's name.
+        container: The container; `$root` where the URL names none.
+        blob: The blob's name, decoded.
+        container_url: The container's URL at the blob endpoint: the event's `source`.
+    """
+
+    account: str
+    container: str
+    blob: str
+    container_url: str
+
+
+def blob_address(url: str) -> BlobAddress:
+    """Read a blob's URL: of the blob or the dfs endpoint, of any cloud, or the emulator's.
+
+    Raises:
+        ValueError: It is not the URL of a blob.
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    path = parts.path.lstrip("/")
+    if match := _STORAGE_HOST.fullmatch(host):
+        account = match["account"]
+        base = f"{parts.scheme}://{account}{match['zone'] or ''}.blob.{match['suffix']}"
+    else:
+        # The emulator's, and whatever speaks as it does: the account is the path's first part.
+        account, _, path = path.partition("/")
+        base = f"{parts.scheme}://{parts.netloc}/{account}"
+    # Only the first slash that is not encoded parts the container from the name.
+    container, slash, blob = path.partition("/")
+    if not slash:
+        container, blob = "$root", container
+    container, blob = unquote(container, errors="strict"), unquote(blob, errors="strict")
+    if not (parts.scheme and host and account and container and blob):
+        raise ValueError(f"not the URL of a blob: {url}")
+    return BlobAddress(account, container, blob, f"{base}/{container}")
+
+
+def blob_event_id(blob: str, etag: str) -> str:
+    """The identity of one version of a blob: what makes two deliveries the same event."""
+    if len(blob) > _LONGEST_NAME_IN_ID:
+        digest = hashlib.sha256(blob.encode()).hexdigest()[:32]
+        blob = f"{digest}…{blob[-100:]}"
+    return f"{blob}@{plain_etag(etag)}"
+
+
+def plain_etag(etag: str) -> str:
+    """An etag without its quotes: services give it either way."""
+    return etag.removeprefix("W/").strip('"')
+
+
+def is_created_file(event: Event) -> bool:
+    """Whether it is Data Lake's creation of a file that is still empty."""
+    return (
+        event.type == BLOB_CREATED
+        and isinstance(event.data, Mapping)
+        and event.data.get("api") == "CreateFile"
+    )
+
+
+def about_blob(event: Event) -> Event:
+    """The same event with the blob in `source`, `subject` and `data`, its version in the `id`."""
+    data = event.data
+    url = data.get("url") if isinstance(data, Mapping) else None
+    if not isinstance(url, str):
+        return event  # a rename, a tier change of many, a policy: they speak for themselves
+    try:
+        address = blob_address(url)
+    except ValueError as error:
+        raise Undecodable(str(error)) from None
+    etag = data.get("eTag")
+    of_version = event.type == BLOB_CREATED and isinstance(etag, str) and plain_etag(etag)
+    return Event(
+        id=blob_event_id(address.blob, etag) if of_version else event.id,
+        source=address.container_url,
+        type=event.type,
+        subject=address.blob,
+        time=event.time,
+        datacontenttype=event.datacontenttype,
+        data={**data, **blob_data(address)},
+        extensions={
+            **event.extensions,
+            "eventgridid": event.id,
+            "eventgridtopic": event.source,
+            **({"eventgridsubject": event.subject} if event.subject else {}),
+        },
+    )
+
+
+def blob_data(address: BlobAddress) -> dict[str, str]:
+    """What `data` says of a blob's place, beside what Event Grid says."""
+    return {"account": address.account, "container": address.container, "blob": address.blob}
