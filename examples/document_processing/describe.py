@@ -17,7 +17,7 @@ _KEYWORDS = 8
 def describe(text: str) -> Description:
     """Tell a text's language and keywords."""
     beginning = text[:_MOST_CHARACTERS]
-    language: str = py3langid.diagnose(beginning)[0]
+    language: str = py3langid.classify(beginning)[0]
     keywords = [word for word, _ in _extractor(language).extract_keywords(beginning)]
     return Description(language=language, keywords=keywords)
 
