@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from temporal_runner.config.placeholders import end_of_expression
+from temporal_runner.routing.expression_values import kind_of
 from temporal_runner.routing.expressions import (
     Expression,
     ExpressionError,
@@ -98,6 +101,10 @@ def _as_text(expression: Expression, scope: Scope) -> str:
     value = expression.evaluate(scope)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ExpressionError(f"{expression.source}: {type(value).__name__} does not fit into a text")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        with suppress(ValueError):  # Python writes whole numbers of up to 4300 digits
+            return str(value)
+    kind = repr(value) if isinstance(value, float) else kind_of(value)
+    raise ExpressionError(f"{expression.source}: {kind} does not fit into a text")
