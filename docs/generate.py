@@ -44,9 +44,11 @@ plugins included, for editors that complete and check as you type.
   Compose's rules: `${VAR:-default}` where it is unset or empty, `${VAR:?message}` where it must
   not be, `${VAR:+instead}` where it is set. Without the colon an empty variable counts as set. A
   default may hold variables again. `$${` is a literal `${`; `$VAR` without braces is left alone.
+  In an expression a variable is a value, within quotes or as JSON, and never code: see
+  [expressions](expressions.md#environment-variables).
   Where a number or a yes-or-no is wanted, the variable's text is read as one.
 - **`${{ … }}`** in a route is an expression over the event, resolved for each event:
-  see [expressions](expressions.md).
+  see [expressions](expressions.md). `$${{` is a literal `${{`.
 - **A duration** has numbers with units: `500ms`, `30s`, `10m`, `1h30m`, `7d`. **A size** is bytes,
   or has a unit: `512B`, `256KiB`, `1MB`.
 - **A secret** is a text (mostly `${VAR}`), `{from_env: NAME}` or `{from_file: PATH}` (read when the

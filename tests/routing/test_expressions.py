@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import subprocess
 import sys
 from contextlib import suppress
@@ -85,10 +86,16 @@ def test_attributes_of_the_event() -> None:
         ("event.data.missing", "event.data.missing: the event has no 'missing' there"),
         ("event.data.missing == 1", "event.data.missing == 1: the event has no 'missing' there"),
         ("event.data.n.deeper", "event.data.n.deeper: the event has no 'deeper' there"),
-        ("event.data.n > 'x'", "event.data.n > 'x': No such overload"),
+        (
+            "event.data.n > 'x'",
+            "event.data.n > 'x': these types do not go together; event.data.n is a whole number",
+        ),
         ("1 / 0", "1 / 0: division by zero"),
         ("event.data.list[9]", "event.data.list[9]: index out of bounds: 9"),
-        ("event.data.text.matches('(')", "event.data.text.matches('('): Function 'matches' error"),
+        (
+            "event.data.text.matches('(' + 'x')",
+            "event.data.text.matches('(' + 'x'): matches(): no regular expression: unclosed group",
+        ),
         ("9223372036854775807 + event.data.n", "9223372036854775807 + event.data.n: "),
     ],
 )
@@ -100,10 +107,19 @@ def test_what_cannot_be_evaluated_says_why(source: str, message: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("data", ["\ud800", {"deep": ["\udfff"]}, {1, 2}, {"o": object()}])
-def test_data_that_cel_cannot_take(data: Any) -> None:
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("\ud800", "event.data has half a character in it, which is no text"),
+        ({"deep": ["\udfff"]}, "event.data.deep[0] has half a character in it"),
+        ({"\udfff": 1}, "event.data has half a character in it"),
+        ({1, 2}, "event.data is a value of the type set, which CEL has no type for"),
+        ({"o": object()}, "event.data.o is a value of the type object, which CEL has no type for"),
+    ],
+)
+def test_data_that_cel_cannot_take(data: Any, message: str) -> None:
     """Half a character in a JSON body, or a foreign object, fails what reads it, nothing else."""
-    with pytest.raises(ExpressionError, match="Failed to convert"):
+    with pytest.raises(ExpressionError, match=re.escape(f": {message}")):
         Expression("event.data == 'T'").evaluate(scope(data))
     assert isinstance(Expression("event.type == 'T'").evaluate(scope(data)), bool)
     assert Expression("event.data").evaluate(scope(data)) is data
@@ -161,6 +177,12 @@ def test_a_filter_is_true_or_false() -> None:
         ("${{ {'a': 1} }}", {"a": 1}),
         ("a ${{ \"}}\" }} b", "a }} b"), ("$ {{ x }}", "$ {{ x }}"),
         ({"${{ event.id }}": 1}, {"${{ event.id }}": 1}),
+        ("$${{ event.id }}", "${{ event.id }}"), ("a $${{ x", "a ${{ x"), ("$$${{ x", "$${{ x"),
+        ("$${{ ${{ event.id }} }}", "${{ e-1 }}"), ("${{ event.id }}$${{", "e-1${{"),
+        ({"a": ["$${{ x }}", "${{ event.data.n }}"]}, {"a": ["${{ x }}", 3]}),
+        (("$${{ x }}", {"a": "$${{"}), ["${{ x }}", {"a": "${{"}]), ("$${ {", "$${ {"),
+        ("${{ r'\\' + 'x' }}", "\\x"), ("${{ r'}}' }}", "}}"),
+        ("${{ '''it's }}''' }}!", "it's }}!"),
     ],
 )  # fmt: skip
 def test_templates(written: Any, value: Any) -> None:

@@ -84,7 +84,7 @@ def test_a_filter_that_fails_is_reported_and_the_others_are_tried() -> None:
     assert decision.action.name == "C"
     assert decision.errors == [
         "routes[0] start A: when: event.data.missing == 1: the event has no 'missing' there",
-        "routes[1] start B: when: event.data.n: is int, not true or false",
+        "routes[1] start B: when: event.data.n: is a whole number, not true or false",
     ]
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.problems import ConfigError, Loc, Problem, dotted
+from temporal_runner.config.routes import TEMPLATES
 from temporal_runner.config.validate import check
-from temporal_runner.config.variables import MissingVariableError, VariableError, substitute
+from temporal_runner.config.variables import Kind, MissingVariableError, VariableError, substitute
 from temporal_runner.config.yaml_tree import Node, compose
 from temporal_runner.values.files import read_text
 
@@ -184,12 +185,14 @@ def _drop_removed(tree: Node) -> None:
 
 
 def _substitute(tree: Node, reading: _Reading) -> None:
+    kinds = _kinds(tree)
     for node in tree.scalars():
         if not isinstance(node.value, str) or "${" not in node.value:
             continue
         source_text = node.value
         try:
-            value, unset = substitute(source_text, reading.environ)
+            kind = kinds.get(id(node), Kind.TEXT)
+            value, unset = substitute(source_text, reading.environ, kind)
         except VariableError as error:
             absent = isinstance(error, MissingVariableError)
             problem = Problem(node.spot, "", str(error), absent=absent)
@@ -202,6 +205,22 @@ def _substitute(tree: Node, reading: _Reading) -> None:
             reading.of_values.append((node, problem))
         if value != source_text:
             node.value, node.source_text = value, source_text
+
+
+def _kinds(tree: Node) -> dict[int, Kind]:
+    """Which values hold expressions, by their nodes' identity."""
+    kinds: dict[int, Kind] = {}
+    listeners = tree.child("listeners")
+    for listener in listeners.children() if listeners else ():
+        routes = listener.child("routes")
+        for route in routes.children() if routes else ():
+            for key in TEMPLATES:
+                field = route.child(key)
+                kinds |= {id(node): Kind.TEMPLATE for node in (field.scalars() if field else ())}
+            when = route.child("when")
+            if when is not None:
+                kinds[id(when)] = Kind.EXPRESSION
+    return kinds
 
 
 def _resolve_paths(tree: Node, folder: Path) -> None:

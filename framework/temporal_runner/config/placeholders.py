@@ -7,7 +7,12 @@ from __future__ import annotations
 
 import re
 
-STRING = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
+_RAW = r"(?<!\w)(?:[bB]?[rR])"
+STRING = re.compile(
+    rf"{_RAW}\"\"\"[\s\S]*?\"\"\"|{_RAW}'''[\s\S]*?'''|{_RAW}\"[^\"\n]*\"|{_RAW}'[^'\n]*'"
+    r"|\"\"\"(?:\\[\s\S]|[^\\])*?\"\"\"|'''(?:\\[\s\S]|[^\\])*?'''"
+    r"|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'"
+)
 """A text that is written down in an expression."""
 _BRACE_OR_STRING = re.compile(rf"[{{}}]|{STRING.pattern}")
 

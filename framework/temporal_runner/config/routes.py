@@ -26,6 +26,18 @@ ACTIONS = (
 )
 
 
+TEMPLATES = (
+    "id",
+    "args",
+    "start_args",
+    "memo",
+    "search_attributes",
+    "priority",
+    "on_duplicate",
+)
+"""The keys of a route with `${{ … }}` in their values."""
+
+
 class RetryPolicySettings(Section):
     """Temporal's own retries of a workflow or an activity."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,15 +101,17 @@ class Node:
                 steps.append(step)
         return node, tuple(steps)
 
+    def children(self) -> Iterable[Node]:
+        """The entries of a mapping or a list."""
+        if isinstance(self.value, dict):
+            return self.value.values()
+        return self.value if isinstance(self.value, list) else ()
+
     def nodes(self) -> Iterator[Node]:
         """This node and every one below it."""
         yield self
-        if isinstance(self.value, dict):
-            for node in self.value.values():
-                yield from node.nodes()
-        elif isinstance(self.value, list):
-            for node in self.value:
-                yield from node.nodes()
+        for node in self.children():
+            yield from node.nodes()
 
     def scalars(self) -> Iterator[Node]:
         """Every scalar at and below this node."""

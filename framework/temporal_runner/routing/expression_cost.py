@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import wraps
 from typing import Any
 
 _LOOPS = {"all": 1, "exists": 1, "exists_one": 1, "map": 2, "filter": 2}
@@ -176,16 +175,13 @@ _LIMITS: dict[str, tuple[Callable[..., int], int]] = {
 }
 
 
-def limited(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The CEL function of a name, which refuses what would be too much."""
-    if name not in _LIMITS:
-        return function
-    size, most = _LIMITS[name]
+def limit(name: str, args: Sequence[Any]) -> None:
+    """Refuse what would be too much work for the CEL function of a name.
 
-    @wraps(function)
-    def call(*args: Any) -> Any:
+    Raises:
+        ValueError: It would be.
+    """
+    if name in _LIMITS:
+        size, most = _LIMITS[name]
         if size(*args) > most:
             raise ValueError(f"{name}: too much work for one event")
-        return function(*args)
-
-    return call

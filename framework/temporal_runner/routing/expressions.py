@@ -7,53 +7,27 @@ not: it hands the value through as it is, which also keeps what CEL has no type 
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
-from temporal_runner.config.placeholders import STRING
 from temporal_runner.config.problems import Loc
 from temporal_runner.events.event import Event
-from temporal_runner.routing.expression_cost import Weight, cost_of, limited, weigh
-from temporal_runner.values.wording import one_line, suggest
+from temporal_runner.routing import expression_errors
+from temporal_runner.routing.expression_compiler import Paths, compile_expression
+from temporal_runner.routing.expression_cost import Weight, weigh
+from temporal_runner.routing.expression_values import (
+    Held,
+    exactly,
+    hold_back,
+    kind_of,
+    may_be_unfit,
+    put_back,
+    unfit,
+)
 
 _PATH = re.compile(r"event(?:\.[A-Za-z_]\w*)*")
-Paths = tuple[tuple[str, ...], ...]
-_NAMED = re.compile(r"(?<![\w.])event((?:\.[A-Za-z_]\w*)*)(?!\w)")
-_BOUND = re.compile(r"\.\s*(?:map|filter|all|exists|exists_one)\s*\(\s*([A-Za-z_]\w*)\s*,")
-_SYNTAX_ERROR = re.compile(
-    r"<input>:\d+:(\d+): (?:Syntax error: )?(.*?)(?: expecting .*)?$", re.MULTILINE
-)
-_HABITS = (
-    (re.compile(r"\band\b|[^&]&[^&]"), "&& for and"),
-    (re.compile(r"\bor\b|[^|]\|[^|]"), "|| for or"),
-    (re.compile(r"\bnot\b"), "! for not"),
-    (re.compile(r"(?<![=!<>])=(?!=)"), "== for equal"),
-)
-_ATTRIBUTES = frozenset(["id", "source", "type", "subject", "time", "data", "datacontenttype"])
-# Types may stand in an expression by name: `type(event.data) == string`.
-_TYPES = frozenset(
-    [
-        "bool",
-        "bytes",
-        "double",
-        "duration",
-        "int",
-        "list",
-        "map",
-        "null_type",
-        "string",
-        "timestamp",
-        "uint",
-    ]
-)
-# What the library's core language has beyond operators, which are named like `_+_` or `!_`.
-_CORE_FUNCTIONS = frozenset(
-    "all bool bytes contains double duration endsWith exists exists_one filter getDate"  # noqa: SIM905
-    " getDayOfMonth getDayOfWeek getDayOfYear getFullYear getHours getMilliseconds getMinutes"
-    " getMonth getSeconds has int map matches max min size startsWith string timestamp type"
-    " uint".split()
-)
 
 
 class ExpressionSyntaxError(ValueError):
@@ -78,7 +52,7 @@ class Scope:
     def __init__(self, event: Event) -> None:
         self.event = event
         self._attributes: dict[str, Any] | None = None
-        self._contexts: dict[Paths | None, Any] = {}
+        self._contexts: dict[Paths | None, tuple[Any, Held]] = {}
         self._weights: dict[Paths | None, Weight] = {}
 
     @property
@@ -88,20 +62,41 @@ class Scope:
             self._attributes = self.event.to_dict()
         return self._attributes
 
-    def context(self, paths: Paths | None) -> Any:
-        """The CEL context of the expressions that name these paths; None is all of the event."""
-        context = self._contexts.get(paths)
-        if context is None:
+    def context(self, paths: Paths | None) -> tuple[Any, Held]:
+        """The CEL context of the expressions that name these paths; None is all of the event.
+
+        Returns:
+            The context, and the numbers that are held back from it by their marks.
+
+        Raises:
+            ValueError: There is something in it that CEL does not take.
+        """
+        found = self._contexts.get(paths)
+        if found is None:
             import cel
 
-            named = self.attributes if paths is None else self.part(paths)
-            context = self._contexts[paths] = cel.Context(variables={"event": named})
-        return context
+            held: Held = {}
+            named = self.named(paths)
+            try:
+                if may_be_unfit(named):
+                    raise OverflowError
+                context = cel.Context(variables={"event": named})
+            except Exception:
+                try:
+                    context = cel.Context(variables={"event": hold_back(named, held)})
+                except Exception:
+                    raise ValueError(unfit(named, "event")) from None
+            found = self._contexts[paths] = (context, held)
+        return found
+
+    def named(self, paths: Paths | None) -> dict[str, Any]:
+        """What these paths lead to."""
+        return self.attributes if paths is None else self.part(paths)
 
     def weight(self, paths: Paths | None) -> Weight:
         """How large that context is."""
         if paths not in self._weights:
-            self._weights[paths] = weigh(self.attributes if paths is None else self.part(paths))
+            self._weights[paths] = weigh(self.named(paths))
         return self._weights[paths]
 
     def part(self, paths: Paths) -> dict[str, Any]:
@@ -145,9 +140,15 @@ class Expression:
             of_data = self._steps[:1] == ["data"]
             self._evaluate = self._follow_data if of_data else self._follow
         else:
-            self._program, self._functions = _compile(self.source)
-            self._paths = _paths(self.source)
-            self._cost = cost_of(_blank_strings(self.source))
+            try:
+                compiled = compile_expression(self.source)
+            except ValueError as error:
+                raise ExpressionSyntaxError(str(error)) from None
+            self._program = compiled.program
+            self._functions = compiled.functions
+            self._paths = compiled.paths
+            self._named_paths = compiled.named
+            self._cost = compiled.cost
             self._evaluate = self._run
 
     def evaluate(self, scope: Scope) -> Any:
@@ -166,7 +167,7 @@ class Expression:
         """
         value = self._evaluate(scope)
         if not isinstance(value, bool):
-            raise ExpressionError(f"{self.source}: is {type(value).__name__}, not true or false")
+            raise ExpressionError(f"{self.source}: is {kind_of(value)}, not true or false")
         return value
 
     def _follow(self, scope: Scope) -> Any:
@@ -178,7 +179,8 @@ class Expression:
     def _at(self, value: Any, steps: list[str]) -> Any:
         for step in steps:
             if not isinstance(value, dict) or step not in value:
-                raise ExpressionError(f"{self.source}: the event has no {step!r} there")
+                reason = expression_errors.missing(self.source, step)
+                raise ExpressionError(f"{self.source}: {reason}")
             value = value[step]
         return value
 
@@ -188,74 +190,36 @@ class Expression:
                 f"{self.source}: too much work for one event, with lists of up to {weight.longest}"
                 " entries: route on less of it, and leave this to the workflow"
             )
+        held: Held = {}
         try:
-            context = scope.context(self._paths)
+            context, held = scope.context(self._paths)
             for name, function in self._functions.items():
-                context.add_function(name, function)
-            return self._program.execute(context)
+                context.add_function(name, exactly(function, held) if held else function)
+            value = self._program.execute(context)
         except KeyError as error:
-            raise ExpressionError(f"{self.source}: the event has no {error} there") from None
+            reason = expression_errors.missing(self.source, str(error.args[0]))
+            raise ExpressionError(f"{self.source}: {reason}") from None
         # The library raises ValueError, TypeError, RuntimeError, OverflowError … for one cause.
         except Exception as error:
-            raise ExpressionError(f"{self.source}: {one_line(error)}") from None
+            reason = expression_errors.failure(error, self.source, dict(self._named(scope)))
+            if held:
+                reason = f"{reason}; {unfit(scope.named(self._paths), 'event')}"
+            raise ExpressionError(f"{self.source}: {reason}") from None
+        if held:
+            value = put_back(value, held)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ExpressionError(f"{self.source}: the result is no finite number")
+        return value
 
-
-def _blank_strings(source: str) -> str:
-    """The same without what stands in its texts."""
-    return STRING.sub(lambda text: '"' + " " * (len(text[0]) - 2) + '"', source)
-
-
-def _paths(source: str) -> Paths | None:
-    """The paths that an expression names below `event`; None where it may read all of it."""
-    paths = set()
-    for named in _NAMED.finditer(source):
-        steps = named[1].split(".")[1:]
-        if source[named.end() :].lstrip().startswith("("):
-            del steps[-1:]  # the last one is a function of what is before it
-        if not steps:
-            return None
-        paths.add(tuple(steps))
-    # Shorter ones first: what they take in, the longer ones find there.
-    return tuple(sorted(paths, key=len))
-
-
-def _compile(source: str) -> tuple[Any, dict[str, Callable[..., Any]]]:
-    import cel
-    from cel import stdlib
-
-    try:
-        program = cel.compile(source)
-    except Exception as error:
-        raise ExpressionSyntaxError(f"not a CEL expression: {_reason(source, error)}") from None
-    names = set(program.variables()) - {"event"} - set(_BOUND.findall(source)) - _TYPES
-    # `math.abs(x)` is reported as the variable `math` and the function `abs`.
-    called = {name for name in program.functions() if name[0].isalpha()}
-    functions = {
-        name: limited(name, function)
-        for name, function in stdlib.STDLIB_FUNCTIONS.items()
-        if name in called or (name.split(".")[0] in names and name.split(".")[-1] in called)
-    }
-    unknown = names - {name.split(".")[0] for name in functions if "." in name}
-    if unknown:
-        name = min(unknown)
-        hint = f"did you mean event.{name}?" if name in _ATTRIBUTES else "there is only `event`"
-        raise ExpressionSyntaxError(f"unknown name {name!r}; {hint}")
-    unknown = called - _CORE_FUNCTIONS - {name.split(".")[-1] for name in functions}
-    if unknown:
-        name = min(unknown)
-        hint = suggest(name, [*_CORE_FUNCTIONS, *stdlib.STDLIB_FUNCTIONS])
-        raise ExpressionSyntaxError(f"unknown function {name!r}{hint}")
-    return program, functions
-
-
-def _reason(source: str, error: Exception) -> str:
-    """What the compiler says, and what people who know other languages may have meant."""
-    found = _SYNTAX_ERROR.search(str(error))
-    reason = f"{found[2]} (at its character {found[1]})" if found else str(error)
-    reason = reason.replace("'<EOF>'", "its end")
-    if "recursion limit" in reason.lower():
-        return "it is nested too deeply"
-    for habit, word in _HABITS:
-        if habit.search(STRING.sub('""', source)):
-            return f"{reason}; CEL writes {word}"
-    return reason
+    def _named(self, scope: Scope) -> Iterator[tuple[str, Any]]:
+        """What the expression names, or the nearest to it that the event has."""
+        for path in self._named_paths:
+            value: Any = scope.attributes
+            steps = path.split(".")[1:]
+            for depth, step in enumerate(steps):
+                if not isinstance(value, dict) or step not in value:
+                    yield ".".join(["event", *steps[:depth]]), value
+                    break
+                value = value[step]
+            else:
+                yield f"event{path}", value

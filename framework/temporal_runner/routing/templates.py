@@ -1,11 +1,18 @@
-"""`${{ … }}` in the values of a config: texts with expressions in them, at any depth."""
+"""`${{ … }}` in the values of a config: texts with expressions in them, at any depth.
+
+`$${{` is a literal `${{`.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from temporal_runner.config.placeholders import end_of_expression
+from temporal_runner.routing.expression_values import kind_of
 from temporal_runner.routing.expressions import (
     Expression,
     ExpressionError,
@@ -14,6 +21,8 @@ from temporal_runner.routing.expressions import (
 )
 
 Render = Callable[[Scope], Any]
+_OPENING = re.compile(r"(?<!\$)\$\{\{")
+"""Where an expression begins."""
 
 
 class Template:
@@ -43,7 +52,7 @@ class Template:
 
 def _placeholders(raw: Any) -> bool:
     if isinstance(raw, str):
-        return "${{" in raw
+        return _OPENING.search(raw) is not None
     if isinstance(raw, dict):
         return any(_placeholders(entry) for entry in raw.values())
     return isinstance(raw, list | tuple) and any(_placeholders(item) for item in raw)
@@ -51,7 +60,7 @@ def _placeholders(raw: Any) -> bool:
 
 def _renderer(raw: Any) -> Render:
     if not _placeholders(raw):
-        constant = list(raw) if isinstance(raw, tuple) else raw
+        constant = _plain(raw)
         return lambda scope: constant
     if isinstance(raw, str):
         return _text_renderer(raw)
@@ -60,6 +69,15 @@ def _renderer(raw: Any) -> Render:
         return lambda scope: {key: render(scope) for key, render in entries.items()}
     items = [_renderer_at(index, item) for index, item in enumerate(raw)]
     return lambda scope: [render(scope) for render in items]
+
+
+def _plain(raw: Any) -> Any:
+    """A value without expressions, as it is meant."""
+    if isinstance(raw, str):
+        return raw.replace("$${{", "${{")
+    if isinstance(raw, dict):
+        return {key: _plain(entry) for key, entry in raw.items()}
+    return [_plain(item) for item in raw] if isinstance(raw, list | tuple) else raw
 
 
 def _renderer_at(step: int | str, raw: Any) -> Render:
@@ -86,6 +104,10 @@ def _split(raw: str) -> list[str | Expression]:
     pieces: list[str | Expression] = []
     at = 0
     while (start := raw.find("${{", at)) >= 0:
+        if start > at and raw[start - 1] == "$":
+            pieces += [raw[at : start - 1], "${{"]
+            at = start + 3
+            continue
         end = end_of_expression(raw, start + 3)
         if end is None:
             raise ExpressionSyntaxError("${{ without its closing }}")
@@ -98,6 +120,10 @@ def _as_text(expression: Expression, scope: Scope) -> str:
     value = expression.evaluate(scope)
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ExpressionError(f"{expression.source}: {type(value).__name__} does not fit into a text")
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        with suppress(ValueError):  # Python writes whole numbers of up to 4300 digits
+            return str(value)
+    kind = repr(value) if isinstance(value, float) else kind_of(value)
+    raise ExpressionError(f"{expression.source}: {kind} does not fit into a text")
