@@ -238,8 +238,9 @@ class Inbox:
             TransientError: It could not be written. That is tried again; after a restart the event
                 is dispatched once more, which is harmless.
         """
-        self._retries.settled(entry.id, entry.ordering_key)
-        self._arrived.set()
+        if entry.ordering_key in self._retries:
+            self._retries.settled(entry.id, entry.ordering_key)
+            self._arrived.set()
         await self._forget({entry.id: entry.size})
 
     async def _forget(self, entries: dict[int, int]) -> None:
