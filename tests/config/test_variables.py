@@ -14,7 +14,7 @@ from temporal_runner.config.load import load
 from temporal_runner.config.routes import TEMPLATES
 from temporal_runner.config.variables import Kind, VariableError, substitute
 from temporal_runner.events.event import Event
-from temporal_runner.routing import routes as routes_module
+from temporal_runner.routing import compile as compile_module
 from temporal_runner.routing.expressions import Expression, Scope
 from temporal_runner.routing.templates import Template
 
@@ -264,5 +264,5 @@ listeners:
 
 def test_every_template_of_a_route_is_known() -> None:
     """The keys that hold `${{ … }}` are those whose literal `$${{` is left for the route."""
-    source = Path(routes_module.__file__).read_text(encoding="utf-8")
+    source = Path(compile_module.__file__).read_text(encoding="utf-8")
     assert set(re.findall(r"self\._template\(\s*\"(\w+)\"", source)) == set(TEMPLATES)

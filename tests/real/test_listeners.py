@@ -25,7 +25,7 @@ from tests.support import TemporalServer, eventually
 CONFIG = """
 plugins: [{root}/tests/real/memory.py]
 import_paths: [{root}]
-temporal: {{address: "{address}", rpc_timeout: 2s}}
+temporal: {{address: "{address}", rpc_timeout: 2s{connection}}}
 dead_letters: {{path: "{folder}/dead-letters.db"}}
 retry: {{base_delay: 10ms, max_delay: 50ms, max_attempts: 5}}
 listeners:
@@ -48,13 +48,20 @@ listeners:
 class System:
     """One listener with its connection, run as the supervisor runs them."""
 
-    def __init__(self, write_config: WriteConfig, address: str, more: str = "") -> None:
+    def __init__(
+        self, write_config: WriteConfig, address: str, more: str = "", connection: str = ""
+    ) -> None:
         self.unique = uuid4().hex[:8]
         self.store = stores[self.unique] = Store()
         root = Path(__file__).parents[2]
         file = write_config("")
         text = CONFIG.format(
-            root=root, address=address, unique=self.unique, more=more, folder=file.parent
+            root=root,
+            address=address,
+            unique=self.unique,
+            more=more,
+            connection=connection,
+            folder=file.parent,
         )
         plan = make_plan(load(write_config(text)), Catalog.installed())
         self.connection = TemporalConnection(plan.connections[""])
@@ -91,8 +98,8 @@ async def make_system(write_config: WriteConfig) -> AsyncIterator[MakeSystem]:
     """Makes systems, and stops them."""
     made: list[System] = []
 
-    def make(address: str, more: str = "") -> System:
-        made.append(System(write_config, address, more))
+    def make(address: str, more: str = "", connection: str = "") -> System:
+        made.append(System(write_config, address, more, connection))
         return made[-1]
 
     yield make

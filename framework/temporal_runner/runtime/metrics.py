@@ -10,6 +10,7 @@ _PARTS = ("kind", "name")
 _INBOX = {
     "events": ("inbox_events", "Events on disk that Temporal has not accepted yet."),
     "bytes": ("inbox_bytes", "The bytes of their JSON."),
+    "failing": ("inbox_failing", "Events that failed and are to be tried again."),
     "oldest": ("inbox_oldest_seconds", "How long the oldest of them has waited."),
 }
 

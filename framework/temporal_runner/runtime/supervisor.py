@@ -7,9 +7,7 @@ again after a delay while the others go on; one that fails for good stops the ru
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 import signal
 import time
 from collections import Counter
@@ -24,12 +22,12 @@ from temporal_runner.retry.connector import Connector, RetryOptions
 from temporal_runner.runtime import loop
 from temporal_runner.runtime.connection.devserver import DevServer
 from temporal_runner.runtime.connection.temporal import TemporalConnection
+from temporal_runner.runtime.ending import Ending
 from temporal_runner.runtime.health import Status, admin_endpoint
 from temporal_runner.runtime.listeners.component import Listener
 from temporal_runner.runtime.storage.dead_letters import DeadLetters
 from temporal_runner.runtime.workers.component import WorkerComponent
 from temporal_runner.runtime.workers.processes import WorkerProcess, processes_of
-from temporal_runner.values.durations import format_duration
 
 log = logging.getLogger("temporal_runner")
 
@@ -92,45 +90,53 @@ class Supervisor:
         self.dev_server = self._make_dev_server(connections[DEFAULT_CONNECTION])
         self.admin: HttpServer | None = None
         self._stopping = asyncio.Event()
+        self._ending = Ending(plan.shutdown_timeout, self._on_signal, self._kill_dev_server)
         self._failure: RunnerError | None = None
         self._restarts: Counter[str] = Counter()
         self._last_failure: dict[str, dict[str, str]] = {}
 
     async def run(self) -> int:
-        """Run until a signal or a failure that cannot be mended.
+        """Run until a signal or a failure that cannot be mended; the process is this runner's.
+
+        From then on the process ends within `shutdown_timeout`, whatever else is in it.
 
         Returns:
             The process's exit code: 0 after a signal, 1 after a failure.
         """
-        self._take_signals()
+        self._ending.listen()
         try:
             await self._start_admin()
-            await self._open_dead_letters()
-            servers = self._start([self.dev_server] if self.dev_server else [])
-            connections = self._start(self.connections)
-            workers = self._start([*self.workers, *self.processes])
-            listeners = self._start(self.listeners)
-            telling = asyncio.create_task(self._tell_when_ready())
-            await self._stopping.wait()
-            telling.cancel()
-            try:
-                async with asyncio.timeout(self.plan.shutdown_timeout):
-                    for tasks in (listeners, workers, connections, servers):
-                        await self._stop(tasks)
-            except TimeoutError:
-                deadline = format_duration(self.plan.shutdown_timeout)
-                self._end_hard(f"not stopped within shutdown_timeout ({deadline})", 1)
+            if await self._open_dead_letters():
+                await self._run_components()
         except RunnerError as error:
             self._failure = error
         finally:
+            self._ending.begin()
             await self._dead_letters.close()
             if self.admin is not None:
                 await self.admin.stop()
+            self._ending.leave_loop()
         if self._failure is not None:
             log.error("stopped: %s", self._failure)
             return 1
         log.info("stopped")
         return 0
+
+    async def _run_components(self) -> None:
+        servers = self._start([self.dev_server] if self.dev_server else [])
+        connections = self._start(self.connections)
+        workers = self._start([*self.workers, *self.processes])
+        listeners = self._start(self.listeners)
+        telling = asyncio.create_task(self._tell_when_ready())
+        await self._stopping.wait()
+        telling.cancel()
+        self._ending.begin()
+        try:
+            async with asyncio.timeout(self.plan.shutdown_timeout):
+                for tasks in (listeners, workers, connections, servers):
+                    await self._stop(tasks)
+        except TimeoutError:
+            self._ending.end(self._ending.too_late, 1)
 
     # Start.
 
@@ -150,12 +156,26 @@ class Supervisor:
         await self.admin.start()
         log.info("admin: http://%s:%d/readyz", settings.host, self.admin.port)
 
-    async def _open_dead_letters(self) -> None:
-        """Before anything can be rejected: a path that cannot be used shows at the start."""
+    async def _open_dead_letters(self) -> bool:
+        """Before anything can be rejected: a path that cannot be used shows at the start.
+
+        Returns:
+            Whether to go on; a signal ends the wait for a file that is in use.
+        """
         if not self.listeners:
-            return
+            return True
         retry = self.plan.connections[DEFAULT_CONNECTION].retry
-        await Connector("dead letters", retry, log=log).call(self._dead_letters.open)
+        connector = Connector(f"dead letters {self._dead_letters.file}", retry, log=log)
+        opening = asyncio.create_task(connector.call(self._dead_letters.open))
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening})
+            return False
+        await opening
+        return True
 
     def _start(self, components: Sequence[Component]) -> list[asyncio.Task[None]]:
         return [
@@ -210,15 +230,7 @@ class Supervisor:
 
     # Drain.
 
-    def _take_signals(self) -> None:
-        running = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with contextlib.suppress(NotImplementedError):  # Windows
-                running.add_signal_handler(number, self._on_signal, number)
-
     def _on_signal(self, number: signal.Signals) -> None:
-        if self._stopping.is_set():
-            self._end_hard(f"second {number.name}", 128 + number)
         log.info("%s: stopping; the same again ends at once", number.name)
         self._stopping.set()
 
@@ -227,11 +239,9 @@ class Supervisor:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _end_hard(self, why: str, code: int) -> None:
-        log.error("ending at once: %s", why)
+    def _kill_dev_server(self) -> None:
         if self.dev_server is not None:
             self.dev_server.kill()
-        os._exit(code)
 
     # What probes see.
 

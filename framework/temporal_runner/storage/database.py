@@ -2,28 +2,39 @@
 
 A commit waits for the disk (fsync) for milliseconds, whatever it covers. So the thread takes all
 the work that waits, does it in one transaction, and answers each caller once that is on disk.
+Where it cannot go on (the file was removed, a transaction cannot be ended) every caller is told,
+now and later, until it is opened again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from temporal_runner.errors import PermanentError, TransientError
+from temporal_runner.storage.database_file import NEXT_STEP, DatabaseFile, FileGoneError
+from temporal_runner.storage.transactions import (
+    Job,
+    Jobs,
+    Outcome,
+    Work,
+    answer,
+    done,
+    roll_back,
+    take,
+)
 
 log = logging.getLogger("temporal_runner.storage")
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], T]
-_MOST_A_COMMIT = 500
-"""Pieces of work in one transaction: more of them gain little, and the first would wait long."""
 _LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process that writes the same file."""
 _WAL_LIMIT = 64 * 1024**2
@@ -31,22 +42,36 @@ _WAL_LIMIT = 64 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    work: Work[Any]
-    answer: asyncio.Future[Any]
+class Tables:
+    """What is in a database.
+
+    Attributes:
+        statements: SQL that makes the tables where they are missing, one statement each.
+        version: Of the tables. A file of a higher one is refused.
+        take_back: SQL that copies what is in the schema `saved` and not in `main`.
+        migrate: Brings the tables of a lower version up to this one, within a transaction.
+    """
+
+    statements: Sequence[str]
+    version: int
+    take_back: Sequence[str]
+    migrate: Callable[[sqlite3.Connection], None] | None = None
 
 
 class Database:
-    """A file of tables, open for as long as a runner or a command needs it."""
+    """A file of tables, open for as long as a runner or a command needs it.
+
+    Attributes:
+        failure: Why it cannot go on until it is opened again; None while it can.
+    """
 
     def __init__(
         self,
         what: str,
         file: Path | None,
-        tables: str,
-        version: int,
+        tables: Tables,
         *,
-        next_step: str = "give it a path on a local disk that this user can write to",
+        next_step: str = NEXT_STEP,
         make_folders: bool = True,
         exclusive: bool = False,
     ) -> None:
@@ -55,22 +80,25 @@ class Database:
         Args:
             what: What it is, for errors: "the inbox".
             file: Where it is; made where it is missing. None is in memory.
-            tables: SQL that makes the tables where they are missing.
-            version: Of the tables. A file of a higher one is refused.
+            tables: What is in it.
             next_step: What to do where it cannot be made or opened.
             make_folders: Make its folders too, where they are missing.
             exclusive: No other process may have it open.
         """
+        self.failure: TransientError | None = None
         self._label = f"{what} {file}" if file else what
         self._next_step = next_step
-        self._make_folders = make_folders
-        self._file = file
+        self._file = (
+            DatabaseFile(self._label, file, next_step=next_step, make_folders=make_folders)
+            if file
+            else None
+        )
         self._tables = tables
-        self._version = version
         self._exclusive = exclusive
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: Jobs = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._ended = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -86,45 +114,90 @@ class Database:
         """
         self._loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = self._loop.create_future()
-        self._jobs = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, args=(opened,), daemon=True)
+        jobs: Jobs = queue.SimpleQueue()
+        self._jobs, self._ended, self.failure = jobs, asyncio.Event(), None
+        arguments = (opened, jobs, self._ended)
+        self._thread = threading.Thread(target=self._serve, args=arguments, daemon=True)
         self._thread.start()
         try:
             await opened
         except BaseException:
             self._thread = None
+            jobs.put(None)  # nobody waits any more: what it opens all the same is closed at once
             raise
 
     async def run(self, work: Work[T]) -> T:
         """Do work on the connection, within a transaction that others share.
 
         Args:
-            work: Gets the connection, in the thread; it leaves `commit` and `rollback` alone.
+            work: Gets the connection, in the thread; it leaves `commit` and `rollback` alone. It
+                may be done a second time, where another's work in the transaction failed.
 
         Returns:
             What the work returned, once all that it wrote is on disk.
 
         Raises:
-            TransientError: SQLite refused it or another's work in the transaction; nothing of
-                it was done.
+            TransientError: SQLite refused it, or the file is gone; nothing of it was done.
+            Exception: What the work itself raised; nothing of it was done.
         """
         assert self._loop is not None
+        if self.failure is not None:
+            raise TransientError(str(self.failure))
         if self._thread is None:
             raise TransientError(f"{self._label} is closed")
-        answer: asyncio.Future[T] = self._loop.create_future()
-        self._jobs.put(_Job(work, answer))
-        return await answer
+        outcome: asyncio.Future[T] = self._loop.create_future()
+        self._jobs.put(Job(work, outcome))
+        return await outcome
+
+    async def wait_failed(self, within: float) -> None:
+        """Wait so many seconds for it to fail.
+
+        Raises:
+            TransientError: It failed.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                await self._ended.wait()
+        if self.failure is not None:
+            raise TransientError(str(self.failure))
 
     async def close(self) -> None:
         """Finish what waits, and close the file."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._jobs.put(None)
-            await asyncio.to_thread(thread.join)
+            await self._ended.wait()
+
+    def _fail(self, failure: TransientError, jobs: Jobs) -> None:
+        """Answer all that waits; in the loop's thread, as `run` is, so that none slips between."""
+        if jobs is self._jobs:
+            self.failure = failure
+        while not jobs.empty():
+            job = jobs.get_nowait()
+            if job is not None:
+                answer([(job.answer, TransientError(str(failure)))])
 
     # In the thread.
 
-    def _serve(self, opened: asyncio.Future[None]) -> None:
+    def _serve(
+        self,
+        opened: asyncio.Future[None],
+        jobs: Jobs,
+        ended: asyncio.Event,
+    ) -> None:
+        try:
+            self._open_and_work(opened, jobs)
+        except BaseException as error:  # whatever it is: nobody waits for this thread in vain
+            reason = str(error) if isinstance(error, FileGoneError) else repr(error)
+            log.error("%s cannot go on: %s", self._label, error, exc_info=log.isEnabledFor(10))
+            failure = TransientError(
+                reason if self._label in reason else f"{self._label}: {reason}"
+            )
+            self._in_loop(self._fail, failure, jobs)
+        finally:
+            self._in_loop(ended.set)
+
+    def _open_and_work(self, opened: asyncio.Future[None], jobs: Jobs) -> None:
         try:
             connection = self._connect()
         except BaseException as error:
@@ -132,17 +205,25 @@ class Database:
             return
         self._tell([(opened, None)])
         try:
-            while jobs := self._take():
-                self._tell(self._commit(connection, jobs))
+            taken: list[Job] | None = []
+            while taken is not None:
+                taken = take(jobs)
+                try:
+                    self._commit(connection, taken or [])
+                except BaseException as error:
+                    self._tell([(job.answer, TransientError(str(error))) for job in taken or []])
+                    if self._file and isinstance(error, FileGoneError):
+                        self._save(self._file, connection, jobs, error, closing=taken is None)
+                    raise
         finally:
-            connection.close()
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     def _connect(self) -> sqlite3.Connection:
         if self._file:
-            self._make_file(self._file)
-        connection = sqlite3.connect(
-            self._file or ":memory:", timeout=_LOCK_TIMEOUT, isolation_level=None
-        )
+            self._file.make()
+        path = self._file.path if self._file else ":memory:"
+        connection = sqlite3.connect(path, timeout=_LOCK_TIMEOUT, isolation_level=None)
         try:
             if self._exclusive:
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -150,6 +231,9 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
             self._make_tables(connection)
+            if self._file:
+                self._file.take_back(connection, self._tables.take_back)
+                self._file.opened()
         except sqlite3.Error as error:
             connection.close()
             raise self._opening(error) from error
@@ -158,25 +242,20 @@ class Database:
             raise
         return connection
 
-    def _make_file(self, file: Path) -> None:
-        try:
-            if self._make_folders:
-                file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch(mode=0o600)  # events are nobody else's business
-        except OSError as error:
-            message = f"{self._label} cannot be made: {error.strerror or error}"
-            raise PermanentError(message, next_step=self._next_step) from error
-
     def _make_tables(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
         found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > self._version:
+        if found > self._tables.version:
             raise PermanentError(
                 f"{self._label} was written by a newer temporal-runner (tables {found})",
                 next_step="start that version, or give another path",
             )
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {self._tables}; PRAGMA user_version = {self._version}; COMMIT"
-        )
+        if 0 < found < self._tables.version and self._tables.migrate is not None:
+            self._tables.migrate(connection)
+        for statement in self._tables.statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {self._tables.version}")
+        connection.execute("COMMIT")
 
     def _opening(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")
@@ -186,57 +265,58 @@ class Database:
             return TransientError(f"{self._label}: {error}")
         return PermanentError(f"{self._label} cannot be opened: {error}", next_step=self._next_step)
 
-    def _take(self) -> list[_Job]:
-        """Wait for work, and take all there is; an empty list is the end."""
-        first = self._jobs.get()
-        if first is None:
-            return []
-        jobs = [first]
-        while len(jobs) < _MOST_A_COMMIT:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            jobs.append(job)
-        return jobs
-
-    def _commit(
-        self, connection: sqlite3.Connection, jobs: list[_Job]
-    ) -> list[tuple[asyncio.Future[Any], Any]]:
+    def _commit(self, connection: sqlite3.Connection, jobs: list[Job]) -> None:
+        """Do the jobs in one transaction, and answer them once that is on disk in this file."""
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            done = [(job.answer, job.work(connection)) for job in jobs]
-            connection.execute("COMMIT")
+            outcomes = done(connection, jobs) if jobs else []
         except Exception as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            roll_back(connection)
+            if len(jobs) > 1 and not isinstance(error, sqlite3.OperationalError):
+                for job in jobs:  # one is at fault: the others are not to suffer for it
+                    self._commit(connection, [job])
+                return
             failure: Exception = error
             if isinstance(error, sqlite3.Error):
                 failure = TransientError(f"{self._label}: {error}")
-            return [(job.answer, failure) for job in jobs]
-        return done
+            outcomes = [(job.answer, failure) for job in jobs]
+        if self._file:
+            self._file.look()
+        self._tell(outcomes)
 
-    def _tell(self, outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    def _save(
+        self,
+        file: DatabaseFile,
+        connection: sqlite3.Connection,
+        jobs: Jobs,
+        gone: FileGoneError,
+        *,
+        closing: bool,
+    ) -> None:
+        """Save what is in a file that is gone; without room for it, go on trying until closed."""
+        said = False
+        while True:
+            try:
+                saved = file.save(connection)
+            except (OSError, sqlite3.Error) as error:
+                failure = TransientError(f"{gone}, and what was in it cannot be saved: {error}")
+            else:
+                log.error("%s; what was in it is in %s, until it is opened again", gone, saved)
+                return
+            if not said:
+                said = True
+                log.error("%s", failure)
+            taken = None if closing else take(jobs)
+            if taken is None:
+                return
+            self._tell([(job.answer, failure) for job in taken])
+
+    def _tell(self, outcomes: list[Outcome]) -> None:
+        if outcomes:
+            self._in_loop(answer, outcomes)
+
+    def _in_loop(self, call: Callable[..., None], *arguments: Any) -> None:
         assert self._loop is not None
         try:
-            self._loop.call_soon_threadsafe(_answer, outcomes)
+            self._loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:  # the loop is closed: nobody waits any more
             log.debug("%s: nobody waits for an answer", self._label)
-
-
-def _answer(outcomes: list[tuple[asyncio.Future[Any], Any]]) -> None:
-    for future, outcome in outcomes:
-        if future.done():
-            continue
-        if isinstance(outcome, BaseException):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
-
-
-def writable(text: str) -> str:
-    """A text that SQLite takes: in UTF-8, while JSON may hold halves of characters."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -8,28 +8,40 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from temporal_runner.storage.database import Database, writable
+from temporal_runner.storage.database import Database, Tables
 
 Version = tuple[str, str]
 """An object's key and etag."""
 _Key = tuple[asyncio.AbstractEventLoop, str | None, str, str, str]
 
-_VERSION = 1
 # The owner is called bucket, and there may be a table `done` of older files: see `_adopt`.
-_TABLES = """\
+_TABLES = Tables(
+    [
+        """
 CREATE TABLE IF NOT EXISTS delivered (
     bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL,
     rejected TEXT,  -- why it can never succeed; NULL where it did
     PRIMARY KEY (bucket, key, etag)
-) WITHOUT ROWID;
+) WITHOUT ROWID
+""",
+        """
 CREATE TABLE IF NOT EXISTS listed (
     bucket TEXT NOT NULL, prefix TEXT NOT NULL,  -- was listed to its end once
     PRIMARY KEY (bucket, prefix)
-) WITHOUT ROWID;
+) WITHOUT ROWID
+""",
+        """
 CREATE TEMPORARY TABLE present (
     key TEXT NOT NULL, etag TEXT NOT NULL, PRIMARY KEY (key, etag)
-) WITHOUT ROWID;
-"""
+) WITHOUT ROWID
+""",
+    ],
+    version=1,
+    take_back=[
+        "INSERT OR IGNORE INTO main.delivered SELECT * FROM saved.delivered",
+        "INSERT OR IGNORE INTO main.listed SELECT * FROM saved.listed",
+    ],
+)
 _MOST = 500
 """Keys in a query."""
 
@@ -55,7 +67,6 @@ class ListingMemory:
             "the state file",
             Path(file) if file is not None else None,
             _TABLES,
-            _VERSION,
             next_step="give the path of a file that can be written, in a folder that exists",
             make_folders=False,
         )
@@ -103,7 +114,7 @@ class ListingMemory:
 
     async def add(self, versions: Iterable[Version], rejected: str | None = None) -> None:
         """Remember versions, and of those that can never succeed the reason."""
-        why = None if rejected is None else writable(rejected)
+        why = None if rejected is None else rejected.encode("utf-8", "backslashreplace").decode()
         rows = [(self._owner, key, etag, why) for key, etag in versions]
         await self._database.run(
             lambda connection: connection.executemany(

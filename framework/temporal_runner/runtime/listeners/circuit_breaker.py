@@ -2,7 +2,8 @@
 
 A connection that is down is seen by its probe. But a server may answer probes and fail every call
 that carries out a route: throttled, out of shards, an update that no worker takes. Then calls that
-each wait for their time-out would pile up; an open circuit answers at once instead.
+each wait for their time-out would pile up; an open circuit answers at once instead. What counts is
+how many events fail, not how often: one that fails for ever stops no other.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from temporal_runner.errors import Busy, TransientError
+from temporal_runner.events.event import Event
+from temporal_runner.events.identity import event_key
 from temporal_runner.retry.backoff import Backoff
 from temporal_runner.values.durations import format_duration
 
 _OPENS_AFTER = 10
-"""Failures in a row, with no success between: fewer happen in any restart of a server."""
+"""Events that fail in a row, with no success between: fewer do in any restart of a server."""
 _SHORTEST = 1.0
 """Seconds that it stays open at least."""
 _LOOK_AGAIN = 0.2
@@ -39,6 +42,7 @@ class CircuitBreaker:
         self._clock = clock
         self._delays = backoff.delays()
         self._failures = 0
+        self._failing: set[int] = set()
         self._last_error = ""
         self._open_until: float | None = None
         self._trying = False
@@ -68,12 +72,16 @@ class CircuitBreaker:
     def reset(self) -> None:
         """Close it: the server is another one now, or none, which the connection sees."""
         self._failures, self._open_until = 0, None
+        self._failing.clear()
         self._delays = self._backoff.delays()
         self._closed.set()
 
     @contextmanager
-    def call(self) -> Iterator[None]:
+    def call(self, event: Event) -> Iterator[None]:
         """Around one call: refuses it while open, and learns from what becomes of it.
+
+        Args:
+            event: What it is for.
 
         Raises:
             Busy: It is open.
@@ -87,7 +95,7 @@ class CircuitBreaker:
         except Busy:
             raise  # nothing has failed
         except TransientError as error:
-            self._failed(error)
+            self._failed(error, event)
             raise
         except Exception:
             self._succeeded()  # Temporal answered: it is the event's fault
@@ -104,10 +112,11 @@ class CircuitBreaker:
         if self._failures:
             self.reset()
 
-    def _failed(self, error: TransientError) -> None:
+    def _failed(self, error: TransientError, event: Event) -> None:
         self._failures += 1
+        self._failing.add(hash(event_key(event)))
         self._last_error = str(error)
-        if self._failures < _OPENS_AFTER:
+        if len(self._failing) < _OPENS_AFTER:
             return
         delay = max(_SHORTEST, self._delays.next(error))
         opens = self._open_until is None

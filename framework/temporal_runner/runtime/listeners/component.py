@@ -21,7 +21,11 @@ from temporal_runner.runtime.listeners.outlets import InboxOutlet, TemporalOutle
 from temporal_runner.runtime.listeners.receiving import Receiver
 from temporal_runner.runtime.listeners.settling import Settler
 from temporal_runner.runtime.storage.dead_letters import DeadLetters
-from temporal_runner.runtime.storage.inbox import Inbox, InboxSource
+from temporal_runner.runtime.storage.inbox import Inbox
+from temporal_runner.runtime.storage.inbox_source import InboxSource
+
+_RETRY_AFTER = 5.0
+"""Seconds after which an event is asked for again where nobody knows better."""
 
 
 class _ListenerLog(logging.LoggerAdapter[logging.Logger]):
@@ -64,23 +68,23 @@ class Listener:
         temporal = TemporalOutlet(plan, connections, self._log)
         self._outlet = temporal if self.inbox is None else InboxOutlet(self.inbox)
         stored_as = "accepted" if self.inbox is None else "stored"
-        what = f"source {plan.settings.source}"
+        what, most = f"source {plan.settings.source}", plan.settings.max_in_flight
         self._intake = Receiver(
             what,
             self._make_source,
-            self._settler(self._outlet, stored_as),
+            self._settler(self._outlet, stored_as, most // 2, _RETRY_AFTER),
             plan.retry,
-            plan.settings.max_in_flight,
+            most,
             self.counts,
             self._log,
         )
         self._dispatch = None
         if self.inbox is not None:
-            inbox, most = self.inbox, plan.settings.max_in_flight
+            inbox = self.inbox
             self._dispatch = Receiver(
                 "the inbox",
                 lambda: InboxSource(inbox, most),
-                self._settler(temporal, "accepted"),
+                self._settler(temporal, "accepted", 0, None),  # the inbox keeps those that failed
                 plan.retry.without_limits(),
                 most,
                 Counter(),  # what the inbox gives was received before
@@ -90,12 +94,17 @@ class Listener:
     @property
     def ready(self) -> bool:
         """Its source is connected and receives, and what it gives has a place to go."""
-        return self._intake.ready and not self._outlet.error
+        return self._intake.ready and not self._outlet.error and not self._unread
 
     @property
     def error(self) -> str:
         """Why it is not ready; empty while it is."""
-        return self._failure or self._intake.error or self._outlet.error
+        return self._failure or self._intake.error or self._outlet.error or self._unread
+
+    @property
+    def _unread(self) -> str:
+        """Why nothing can be read from the inbox."""
+        return "" if self._dispatch is None else self._dispatch.failure
 
     def describe(self) -> str:
         """What it listens to, for the start-up message."""
@@ -111,6 +120,7 @@ class Listener:
                 "events": self.inbox.events,
                 "bytes": self.inbox.bytes,
                 "oldest": round(self.inbox.oldest, 1),
+                "failing": self.inbox.failing,
             }
         return part
 
@@ -120,7 +130,8 @@ class Listener:
         Raises:
             PermanentError: The source can never be connected, or the inbox never be opened.
             GaveUp: The source was not to be reached within the limits.
-            TransientError: Another process has the inbox, or the disk is full.
+            TransientError: Another process has the inbox, the disk is full, or the inbox's file
+                failed while it was open.
         """
         if self.inbox is None or self._dispatch is None:
             await self._intake.run()
@@ -128,17 +139,32 @@ class Listener:
         self._intake.prepare()
         try:
             await self.inbox.open()
+            self._failure = ""
+            try:
+                await _run_stacked(self._intake.run, self._dispatch.run, self.inbox.watch)
+            finally:
+                await self.inbox.close()
         except Exception as error:
             self._failure = str(error)
             raise
-        self._failure = ""
-        try:
-            await _run_stacked(self._intake.run, self._dispatch.run)
-        finally:
-            await self.inbox.close()
 
-    def _settler(self, outlet: TemporalOutlet | InboxOutlet, accepted_as: str) -> Settler:
-        return Settler(self._plan, outlet, self._dead_letters, self.counts, accepted_as, self._log)
+    def _settler(
+        self,
+        outlet: TemporalOutlet | InboxOutlet,
+        accepted_as: str,
+        most_waiting: int,
+        retry_after: float | None,
+    ) -> Settler:
+        return Settler(
+            self._plan,
+            outlet,
+            self._dead_letters,
+            self.counts,
+            accepted_as,
+            most_waiting,
+            retry_after,
+            self._log,
+        )
 
     def _make_source(self) -> EventSource:
         context = SourceContext(self.name, self._plan.settings.max_in_flight, self._log)
@@ -149,14 +175,17 @@ def _make_inbox(plan: ListenerPlan) -> Inbox | None:
     settings = plan.settings.inbox
     if settings is None:
         return None
-    return Inbox(settings.path, max_size=settings.max_size, max_age=settings.max_age)
+    return Inbox(
+        settings.path,
+        max_size=settings.max_size,
+        max_age=settings.max_age,
+        backoff=plan.retry.backoff,
+    )
 
 
-async def _run_stacked(
-    upper: Callable[[], Awaitable[None]], lower: Callable[[], Awaitable[None]]
-) -> None:
-    """Run both until one ends or this is cancelled; the upper one is stopped before the lower."""
-    tasks = [asyncio.ensure_future(upper()), asyncio.ensure_future(lower())]
+async def _run_stacked(*floors: Callable[[], Awaitable[None]]) -> None:
+    """Run all until one ends or this is cancelled; each is stopped before the next is."""
+    tasks = [asyncio.ensure_future(floor()) for floor in floors]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

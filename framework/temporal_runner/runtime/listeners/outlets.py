@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from typing import Protocol
@@ -10,7 +11,7 @@ from temporal_runner.errors import Busy, EventRejected, TransientError
 from temporal_runner.events.event import Accepted, Delivery
 from temporal_runner.events.identity import event_key
 from temporal_runner.plan import ListenerPlan
-from temporal_runner.routing.actions import Action
+from temporal_runner.routing.actions import Action, Update, UpdateWithStart
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.dispatch.actions import dispatch
 from temporal_runner.runtime.listeners.circuit_breaker import CircuitBreaker
@@ -21,6 +22,11 @@ _RETRY_AFTER = 5.0
 """Seconds after which a sender is asked to come again while Temporal is away."""
 _LIMITED = frozenset(["start", "signal", "signal_with_start", "start_activity"])
 """Actions that the server takes by itself: an update waits for a worker, too."""
+_BESIDE_THE_CALLS = 60.0
+"""Seconds that a codec, a converter and interceptors may take for one action."""
+_MOST_CALLS = 4
+"""Calls that one action may take, each bounded by `rpc_timeout`."""
+_LONGEST_REASON = 2000
 _WRITE_TIME = 5.0
 """Seconds that writing what is in flight may take while the runner stops."""
 
@@ -91,7 +97,7 @@ class TemporalOutlet:
         """Carry it out."""
         connection = self._connections[action.connection]
         self._check(connection)
-        with self._circuit_breakers[action.connection].call():
+        with self._circuit_breakers[action.connection].call(action.event):
             if action.kind in _LIMITED:
                 return await self._limited(action, connection, self._limits[action.connection])
             return await self._dispatch(action, connection)
@@ -114,16 +120,40 @@ class TemporalOutlet:
 
     async def _dispatch(self, action: Action, connection: TemporalConnection) -> Accepted:
         try:
-            return await dispatch(action, connection.client, connection.rpc_timeout)
+            async with asyncio.timeout(_longest(action, connection)):
+                return await dispatch(action, connection.client, connection.rpc_timeout)
+        except EventRejected:
+            raise
         except TransientError:
             # An outage is nobody's failure: it is waited out, and not counted.
             await connection.look()
             self._check(connection)
             raise
+        # What a codec, a converter or an interceptor raises may pass, as a key service does that is
+        # away: whether it does not is told by what becomes of other events.
+        except Exception as error:
+            raise TransientError(_unexpected(action, error)) from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise TransientError(_unexpected(action, error)) from error  # it is theirs, not ours
 
     def _check(self, connection: TemporalConnection) -> None:
         if not connection.ready:
             raise Busy("Temporal is not available", retry_after=_RETRY_AFTER)
+
+
+def _longest(action: Action, connection: TemporalConnection) -> float:
+    """Seconds after which something beside the calls hangs, and will not end by itself."""
+    wait = action.wait_for_result if isinstance(action, Update | UpdateWithStart) else None
+    waited = 0.0 if wait is None else wait.total_seconds()
+    return _BESIDE_THE_CALLS + _MOST_CALLS * connection.rpc_timeout.total_seconds() + waited
+
+
+def _unexpected(action: Action, error: BaseException) -> str:
+    text = f"{action.kind} {action.name} ({action.id}): {type(error).__name__}: {error}"
+    return text[:_LONGEST_REASON]
 
 
 class InboxOutlet:

@@ -24,7 +24,7 @@ _LONGEST_WAIT = 5.0
 """Seconds that a sender waits for one of the `max_in_flight` places; then it is asked to come
 again, so that requests do not pile up behind a slow Temporal."""
 _RETRY_AFTER = 1.0
-"""Seconds after which it is asked to come again then."""
+"""Seconds after which it is asked to come again then, and what is behind one that comes again."""
 
 
 class Receiver:
@@ -33,6 +33,7 @@ class Receiver:
     Attributes:
         ready: The source is connected and receives.
         error: Why it is not ready; empty while it is.
+        failure: Why it failed to receive the last time; empty once it receives again.
         in_flight: How many deliveries are under way.
     """
 
@@ -59,6 +60,7 @@ class Receiver:
         """
         self.ready = False
         self.error = "not started yet"
+        self.failure = ""
         self.in_flight = 0
         self._what = what
         self._make_source = make_source
@@ -71,8 +73,8 @@ class Receiver:
         self._source: EventSource | None = None
         self._prepared: EventSource | None = None
         self._slots = asyncio.Semaphore(max_in_flight)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._last_of_key: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self._last_of_key: dict[str, asyncio.Task[bool]] = {}
 
     def describe(self) -> str:
         """What the source says of itself."""
@@ -103,6 +105,7 @@ class Receiver:
                     await self._listen(source, connector)
                 except Exception as error:
                     self.ready, self.error = False, str(error) or type(error).__name__
+                    self.failure = self.error
                     await self._close(source)
                     await connector.back_off_after(error)
         except asyncio.CancelledError:
@@ -142,7 +145,7 @@ class Receiver:
     def _receiving(self) -> None:
         if not self.ready:
             self._log.info("receiving: %s", self.describe())
-        self.ready, self.error = True, ""
+        self.ready, self.error, self.failure = True, "", ""
 
     async def _close(self, source: EventSource) -> None:
         try:
@@ -173,6 +176,8 @@ class Receiver:
         self.in_flight += 1
         key = delivery.ordering_key
         before = None if key is None else self._last_of_key.get(key)
+        if before is not None and before.done():
+            before = None
         task = asyncio.create_task(self._hold(delivery, before))
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -180,23 +185,32 @@ class Receiver:
             self._last_of_key[key] = task
             task.add_done_callback(lambda done: self._forget(key, done))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[bool]) -> None:
         self.in_flight -= 1
         self._tasks.discard(task)
 
-    def _forget(self, key: str, done: asyncio.Task[None]) -> None:
+    def _forget(self, key: str, done: asyncio.Task[bool]) -> None:
         if self._last_of_key.get(key) is done:
             del self._last_of_key[key]
 
-    async def _hold(self, delivery: Delivery, before: asyncio.Task[None] | None) -> None:
-        """Settle one delivery, and hold it for as long as the outlet takes nothing."""
+    async def _hold(self, delivery: Delivery, before: asyncio.Task[bool] | None) -> bool:
+        """Settle one delivery, and hold it for as long as the outlet takes nothing.
+
+        Where the one before it comes again, so does this one: it would overtake it.
+
+        Returns:
+            Whether it was handed back.
+        """
         try:
             if before is not None:
                 await asyncio.wait({before})
         except asyncio.CancelledError:
             await self._hand_back(delivery, "the runner is stopping", 0)
-            return
-        await self._settler.settle(delivery, hold=True)
+            raise
+        if before is not None and (before.cancelled() or before.result()):
+            await self._hand_back(delivery, "the one before it comes again", _RETRY_AFTER)
+            return True
+        return await self._settler.settle(delivery, hold=True)
 
     async def _drain(self) -> None:
         """Let what is in flight finish; hand back what would wait for the outlet."""

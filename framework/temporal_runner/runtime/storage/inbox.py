@@ -1,61 +1,35 @@
 """A listener's inbox: events on disk between the source's acknowledgement and Temporal's.
 
-    source -> Inbox.put -> ack ... InboxSource -> route -> dispatch -> Inbox.remove
+    source -> Inbox.put -> ack ... Inbox.take -> route -> dispatch -> Inbox.remove
 
-Seen from Temporal's side an inbox is a source that is pulled, like a queue: so what is true of
-those (order within a key, holding while Temporal is away, the drain) is true of it too.
+What fails on its way from here comes again by itself, and what has its ordering key after it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import sqlite3
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from temporal_runner.errors import Busy, TransientError
-from temporal_runner.events.event import Accepted, Delivery, Event
-from temporal_runner.plugin.sources import PullSource
-from temporal_runner.storage.database import Database, writable
+from temporal_runner.errors import Busy, EventRejected, TransientError
+from temporal_runner.events.event import Event
+from temporal_runner.retry.backoff import Backoff
+from temporal_runner.retry.connector import DEFAULT
+from temporal_runner.runtime.storage import event_rows, inbox_rows
+from temporal_runner.runtime.storage.event_rows import writable
+from temporal_runner.runtime.storage.inbox_rows import Entry
+from temporal_runner.runtime.storage.retries import Retries
+from temporal_runner.storage.database import Database
 from temporal_runner.values.durations import format_duration
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of arrival; never used twice
-    event_key TEXT NOT NULL UNIQUE,
-    ordering_key TEXT NOT NULL,
-    received REAL NOT NULL,       -- seconds since 1970
-    event TEXT NOT NULL           -- a CloudEvent as JSON
-)
-"""
-_VERSION = 1
 _RETRY_AFTER = 5.0
 """Seconds after which a sender is asked to come again while there is no room."""
 _LOOK_AGAIN = 1.0
-"""Seconds between two looks for room, where nothing tells of it: the clock may have been set."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An event that is on disk.
-
-    Attributes:
-        id: Its place in the order of arrival.
-        event: The event.
-        ordering_key: Entries with the same key are dispatched one after the other.
-        size: Bytes that count against `max_size`.
-    """
-
-    id: int
-    event: Event
-    ordering_key: str
-    size: int
+"""Seconds between two looks for room, where nothing tells of it (the clock may have been set), and
+between two tries to write after one that failed."""
 
 
 class Inbox:
@@ -67,13 +41,21 @@ class Inbox:
         error: Why the last write failed; empty once one succeeded.
     """
 
-    def __init__(self, file: Path, *, max_size: int, max_age: timedelta) -> None:
+    def __init__(
+        self,
+        file: Path,
+        *,
+        max_size: int,
+        max_age: timedelta,
+        backoff: Backoff = DEFAULT.backoff,
+    ) -> None:
         """Touch nothing yet.
 
         Args:
             file: The SQLite file; of one listener of one process.
             max_size: Bytes of events above which it takes no more.
             max_age: It takes no more while its oldest event waits for longer.
+            backoff: How long an event that failed waits until it comes again.
         """
         self.file = file
         self.events = 0
@@ -81,7 +63,9 @@ class Inbox:
         self.error = ""
         self._max_size = max_size
         self._max_age = max_age
-        self._database = Database("the inbox", file, _TABLES, _VERSION, exclusive=True)
+        self._database = Database("the inbox", file, inbox_rows.TABLES, exclusive=True)
+        self._backoff = backoff
+        self._retries = Retries(backoff)
         self._oldest: float | None = None
         self._given_out = 0
         self._full = False
@@ -97,14 +81,33 @@ class Inbox:
             PermanentError: The file cannot be used.
         """
         await self._database.open()
-        self._given_out = 0
-        self.events, self.bytes, self._oldest = await self._database.run(_count)
+        self._retries, self._not_removed, self._full = Retries(self._backoff), {}, False
+        counted = await self._database.run(inbox_rows.count)
+        self.events, self.bytes, self._oldest, self._given_out = counted
+        self.error = ""
         if self.events:
             self._arrived.set()
+
+    async def watch(self) -> None:
+        """Go on trying to write after a write that failed; until its file fails.
+
+        Raises:
+            TransientError: It cannot go on until it is opened again.
+        """
+        while True:
+            await self._database.wait_failed(_LOOK_AGAIN)
+            if self._not_removed or self.error:
+                with contextlib.suppress(Exception):  # `error` tells of it
+                    await self._forget({})
 
     async def close(self) -> None:
         """Finish what is being written, and close the file."""
         await self._database.close()
+
+    @property
+    def failing(self) -> int:
+        """How many events failed and are to come again, less those that wait behind them."""
+        return len(self._retries)
 
     @property
     def oldest(self) -> float:
@@ -142,8 +145,12 @@ class Inbox:
         Raises:
             Busy: There is no room.
             TransientError: It could not be written.
+            EventRejected: JSON has no form for it.
         """
-        event_json = json.dumps(event.to_dict(), default=str)
+        try:
+            event_json = event_rows.written(event)
+        except Exception as error:
+            raise EventRejected(f"it has no form in JSON: {error!r}"[:2000]) from error
         size = len(event_json)
         # One that is larger than the whole inbox is let into an empty one.
         self._full = self._full or (self.events > 0 and self.bytes + size > self._max_size)
@@ -153,10 +160,11 @@ class Inbox:
         # Counted before it is on disk, so that those who come meanwhile see the room that is left.
         self._changed(1, size)
         try:
-            new = await self._database.run(lambda connection: _insert(connection, row))
+            new = await self._database.run(lambda connection: inbox_rows.insert(connection, row))
         except BaseException as error:
             self._changed(-1, -size)
-            self.error = str(error)
+            if isinstance(error, Exception):
+                self.error = event_rows.reason_of(error)
             if isinstance(error, TransientError):
                 raise TransientError(str(error), retry_after=_RETRY_AFTER) from error
             raise
@@ -170,30 +178,83 @@ class Inbox:
         return True
 
     async def take(self, most: int) -> list[Entry]:
-        """Wait for events that were not given out yet, and return them in their order."""
+        """Wait for events that are to be dispatched, and return them in their order.
+
+        Args:
+            most: How many that were not given out yet, and half as many that failed before.
+        """
         while True:
-            await self._arrived.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._retries.next_in()):
+                    await self._arrived.wait()
             self._arrived.clear()
-            entries = await self._database.run(partial(_read, after=self._given_out, most=most))
+            again = self._retries.due(max(1, most // 2))
+            try:
+                entries = await self._read(again, most)
+            except BaseException:
+                for number, key in again:
+                    self._retries.failed(number, key, 0.0)
+                self._arrived.set()  # what arrived is still there
+                raise
             if entries:
-                self._given_out = entries[-1].id
-                self._arrived.set()  # there may be more
                 return entries
+
+    async def _read(self, again: list[tuple[int, str]], most: int) -> list[Entry]:
+        numbers = [number for number, _ in again]
+        read = partial(
+            inbox_rows.read, again=numbers, after=self._given_out, most=most, file=self.file
+        )
+        entries, new = await self._database.run(read)
+        found = {entry.id for entry in entries}
+        for number, key in again:
+            if number not in found:
+                self._retries.settled(number, key)  # somebody else removed it
+        if new:
+            self._given_out = new[-1].id
+            self._arrived.set()  # there may be more
+        for entry in new:
+            if entry.ordering_key in self._retries:
+                self._retries.behind(entry.id, entry.ordering_key)
+            else:
+                entries.append(entry)
+        return entries
+
+    def again(self, entry: Entry, at_least: float) -> None:
+        """Give an event out again that failed, after a delay that grows with each failure.
+
+        Until then no other with its ordering key is given out.
+
+        Args:
+            entry: The event.
+            at_least: Seconds until then, at least.
+        """
+        self._retries.failed(entry.id, entry.ordering_key, at_least)
+        self._arrived.set()
 
     async def remove(self, entry: Entry) -> None:
         """Forget an event that needs no more dispatch.
 
         Raises:
-            TransientError: It could not be written. The next removal tries again; after a restart
-                the event is dispatched once more, which is harmless.
+            TransientError: It could not be written. That is tried again; after a restart the event
+                is dispatched once more, which is harmless.
         """
-        gone, self._not_removed = {**self._not_removed, entry.id: entry.size}, {}
+        if entry.ordering_key in self._retries:
+            self._retries.settled(entry.id, entry.ordering_key)
+            self._arrived.set()
+        await self._forget({entry.id: entry.size})
+
+    async def _forget(self, entries: dict[int, int]) -> None:
+        gone, self._not_removed = {**self._not_removed, **entries}, {}
         try:
-            self._oldest = await self._database.run(lambda connection: _delete(connection, gone))
+            self._oldest = await self._database.run(
+                lambda connection: inbox_rows.delete(connection, gone)
+            )
         except BaseException as error:
             self._not_removed |= gone
-            self.error = str(error)
+            if isinstance(error, Exception):
+                self.error = event_rows.reason_of(error)
             raise
+        self.error = ""
         self._changed(-len(gone), -sum(gone.values()))
 
     def _changed(self, events: int, size: int) -> None:
@@ -202,74 +263,3 @@ class Inbox:
         if size < 0:
             self._full = False
             self._left.set()
-
-
-def _count(connection: sqlite3.Connection) -> tuple[int, int, float | None]:
-    query = "SELECT count(*), coalesce(sum(length(event)), 0) FROM events"
-    events, size = connection.execute(query).fetchone()
-    return events, size, _first(connection)
-
-
-def _first(connection: sqlite3.Connection) -> float | None:
-    row = connection.execute("SELECT received FROM events ORDER BY id LIMIT 1").fetchone()
-    return None if row is None else row[0]
-
-
-def _insert(connection: sqlite3.Connection, row: tuple[str, str, float, str]) -> bool:
-    statement = (
-        "INSERT INTO events (event_key, ordering_key, received, event) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (event_key) DO NOTHING"
-    )
-    return connection.execute(statement, row).rowcount == 1
-
-
-def _read(connection: sqlite3.Connection, *, after: int, most: int) -> list[Entry]:
-    query = "SELECT id, event, ordering_key FROM events WHERE id > ? ORDER BY id LIMIT ?"
-    rows = connection.execute(query, (after, most))
-    return [
-        Entry(number, Event.from_dict(json.loads(text)), key, len(text))
-        for number, text, key in rows
-    ]
-
-
-def _delete(connection: sqlite3.Connection, ids: Iterable[int]) -> float | None:
-    connection.executemany("DELETE FROM events WHERE id = ?", [(one,) for one in ids])
-    return _first(connection)
-
-
-class InboxSource(PullSource):
-    """The inbox as a source: what is dispatched is removed."""
-
-    def __init__(self, inbox: Inbox, batch: int) -> None:
-        self._inbox = inbox
-        self._batch = batch
-
-    async def receive(self) -> Sequence[Delivery]:
-        """The next events in the order of their arrival."""
-        entries = await self._inbox.take(self._batch)
-        return [InboxDelivery(self._inbox, entry) for entry in entries]
-
-    def describe(self) -> str:
-        """Its file."""
-        return f"inbox {self._inbox.file}"
-
-
-class InboxDelivery(Delivery):
-    """An event of the inbox."""
-
-    def __init__(self, inbox: Inbox, entry: Entry) -> None:
-        super().__init__(entry.event)
-        self.ordering_key = entry.ordering_key
-        self._inbox = inbox
-        self._entry = entry
-
-    async def ack(self, accepted: Accepted) -> None:
-        """Temporal has it."""
-        await self._inbox.remove(self._entry)
-
-    async def nack(self, reason: str, *, retry_after: float | None = None) -> None:
-        """It stays, for the next start."""
-
-    async def reject(self, reason: str) -> None:
-        """The dead letters have it."""
-        await self._inbox.remove(self._entry)
