@@ -93,6 +93,11 @@ EXPRESSION = [
     b"'a'.matches('" + b"(a{1000})" * 3 + b"')", b"dyn(1)", b"event[event]", b"//", b"event // x",
     b"event.data.a.all(event, event)", b"\xff", "\u00e9v\u00e9nt".encode(), b"1" * 5000,
     b"event.data.a + " * 500 + b"[]", b"google.protobuf.Struct{}", b"event{}", b"Msg{a: 1}",
+    b"event.data.big", b"event.data.big + 1", b"string(event.data.big)", b"[event.data.big]",
+    b"event.data.map(k, double(event.data.big))", b"event.data.a.contains(event.data.big)",
+    b"timestamp(253402300799) + duration('9999h')", b"timestamp(-99999999999)", b"double('1e999')",
+    b"'a'.matches('['", b"duration('1') + timestamp('')", b"event.data.a-b.c", b"'''a'''",
+    b"r'''\\",
 ]  # fmt: skip
 
 _EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "t"}

@@ -155,7 +155,7 @@ def saved_events(content: bytes) -> None:
 
 def expression(content: bytes) -> None:
     """The text of a `when` or of a `${{ … }}`."""
-    event = Event(id="1", source="s", type="t", data={"a": [1, "b"], "n": 1.5})
+    event = Event(id="1", source="s", type="t", data={"a": [1, "b"], "n": 1.5, "big": 2**70})
     with bounded():
         try:
             Expression(content.decode("utf-8", "replace")).evaluate(Scope(event))

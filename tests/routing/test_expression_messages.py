@@ -181,7 +181,12 @@ def test_an_event_is_not_quoted_in_the_log(caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.mark.parametrize(
     "source",
-    ["event.data.t.matches(event.data.re)", "timestamp(event.data.re)", "event.data.re + 1"],
+    [
+        "event.data.t.matches(event.data.re)",
+        "timestamp(event.data.re)",
+        "event.data.re + 1",
+        "bool(event.data.re)",
+    ],
 )
 def test_a_message_is_not_as_long_as_its_event(source: str) -> None:
     """What a sender puts into an event does not fill the log."""
