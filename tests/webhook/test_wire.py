@@ -23,7 +23,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from temporal_runner.http import connection
+from temporal_runner.http import connection, wire
 from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer
 from tests.support import free_port
 from tests.webhook.support import SECRET, check_problem, listening, parse_raw, sign_github
@@ -201,7 +201,7 @@ async def test_trailers_are_no_headers_of_the_next_request() -> None:
 
 async def test_an_answer_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection is dropped, and the next request on it is not carried out."""
-    monkeypatch.setattr(connection, "UNREAD", 0.3)
+    monkeypatch.setattr(wire, "UNREAD", 0.3)
     seen = Seen()
     async with serving(seen) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)

@@ -9,14 +9,18 @@ import socket
 import ssl
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from temporal_runner.http.connection import Connection, make_server
+from aiohttp import web
+
+from temporal_runner.http.connection import Connection
 from temporal_runner.http.messages import Application
 from temporal_runner.http.sockets import most_connections
 
 if TYPE_CHECKING:
-    from aiohttp import web
+    from aiohttp import StreamReader
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
 
 log = logging.getLogger("temporal_runner.http")
 
@@ -32,6 +36,27 @@ _FULL = "%d connections are open, further ones are refused"
 
 _open: set[Engine] = set()
 """Those that are open: descriptors are the process's, and each has its share of them."""
+
+
+def _make_server() -> web.Server:
+    """What hands requests over to the connections of one port."""
+    loop = asyncio.get_running_loop()
+
+    def begin(
+        message: RawRequestMessage,
+        body: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        request = web.BaseRequest(message, body, protocol, writer, task, loop)
+        cast(Connection, protocol).begin(message, body)
+        return request
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return await cast(Connection, request.protocol).answer()
+
+    return web.Server(answer, request_factory=begin)
 
 
 class Engine:
@@ -70,8 +95,8 @@ class Engine:
         self._next_look = 0.0
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
-        """For each client that came and has no connection yet: by TLS that may take a time."""
+        self._arriving: dict[Connection, asyncio.Task[None]] = {}
+        """Those that came and are not made yet: by TLS that may take a time."""
         self._closing = False
         self._told = float("-inf")
         self._second = 0
@@ -100,11 +125,11 @@ class Engine:
         await asyncio.wait({self._accepting})
         self._listening.close()
         _open.discard(self)
-        if self._tls is not None:
-            for one in self._arriving:
-                one.cancel()
-        if self._arriving:
-            await asyncio.wait(self._arriving)
+        if arriving := list(self._arriving.values()):
+            if self._tls is not None:
+                for one in arriving:
+                    one.cancel()
+            await asyncio.wait(arriving)
         self._closing = True
         for connection in list(self._connections):
             connection.finish()
@@ -119,7 +144,7 @@ class Engine:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        server = make_server()
+        server = _make_server()
         while True:
             try:
                 accepted, _ = await loop.sock_accept(listening)
@@ -132,19 +157,19 @@ class Engine:
                 accepted.close()  # there is no descriptor to spare for telling it why
                 self._tell(_FULL, most)
                 continue
-            arriving = asyncio.create_task(self._arrive(accepted, server))
-            self._arriving.add(arriving)
-            arriving.add_done_callback(self._arriving.discard)
+            one = Connection(self, server)
+            self._arriving[one] = asyncio.create_task(self._arrive(one, accepted))
 
-    async def _arrive(self, accepted: socket.socket, server: web.Server) -> None:
+    async def _arrive(self, one: Connection, accepted: socket.socket) -> None:
         # Who does not shake hands, or goes away meanwhile, never was there.
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self, server),
+                lambda: one,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self.header_timeout if self._tls else None,
             )
+        self._arriving.pop(one, None)
 
     def _tell(self, text: str, *values: object) -> None:
         """A warning, once in a while."""
@@ -157,6 +182,7 @@ class Engine:
 
     def enter(self, one: Connection) -> str:
         """A connection is there; why it is not welcome, or empty."""
+        self._arriving.pop(one, None)
         self._connections.add(one)
         self._empty.clear()
         if self._looking is None:
@@ -193,7 +219,7 @@ class Engine:
         # A loop that was held up runs its timers before it reads what came meanwhile: a client
         # would be told that it sent nothing, while its request waits. It is read before the next.
         if now - self._next_look < _LATE:
-            for one in [one for one in self._connections if one.due <= now]:
+            for one in [one for one in self._connections if one.wire.due <= now]:
                 one.expire()
         self._next_look = now + min(_LOOKS, self.header_timeout / 4, self.keep_alive / 4)
         self._looking = loop.call_at(self._next_look, self._look)
