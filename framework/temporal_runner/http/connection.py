@@ -8,55 +8,26 @@ and none cancelled for a request. `_parsed` is the one thing here that aiohttp d
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from aiohttp.http_exceptions import LineTooLong
 
-from temporal_runner.http.framing import MAX_HEAD, Framing, objection, too_large_a_head
+from temporal_runner.http import framing
+from temporal_runner.http.framing import Framing
+from temporal_runner.http.handover import Written
 from temporal_runner.http.messages import HttpAnswer, HttpRequest, problem
 from temporal_runner.http.wire import LINGER, UNREAD, Wire
 
 if TYPE_CHECKING:
     from aiohttp import StreamReader
-    from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
 
     from temporal_runner.http.engine import Engine
 
 log = logging.getLogger("temporal_runner.http")
-
-_BUFFER = 64 * 1024
-"""Bytes of a body that nobody has taken yet; with twice as many the client has to wait."""
-_RETRY_AFTER = (b"retry-after", b"5")
-"""Seconds after which a client that is refused for now is asked to come again."""
-
-
-class _Written(web.StreamResponse):
-    """Stands for an answer that its connection has written itself, in one piece."""
-
-    def __init__(self, connection: Connection) -> None:
-        super().__init__()
-        self._connection = connection
-
-    @property
-    def keep_alive(self) -> bool | None:
-        return self._connection.keep
-
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """There is nothing left to do."""
-        return None
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Let the client read what was said last; aiohttp closes the connection then."""
-        wire = self._connection.wire
-        if wire.parting:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wire.lost.wait(), LINGER)
 
 
 class Connection(web.RequestHandler):
@@ -75,16 +46,16 @@ class Connection(web.RequestHandler):
             keepalive_timeout=24 * 60 * 60,  # `due` comes first
             logger=log,
             access_log=None,  # type: ignore[arg-type]
-            max_line_size=MAX_HEAD,
-            max_field_size=MAX_HEAD,
-            read_bufsize=_BUFFER,
+            max_line_size=framing.MAX_HEAD,
+            max_field_size=framing.MAX_HEAD,
+            read_bufsize=framing.MAX_BUFFERED,
             lingering_time=LINGER,
             auto_decompress=False,
         )
         self._engine = engine
         self.wire = Wire()
         self._framing = Framing()
-        self._written = _Written(self)
+        self._written = Written(self)
         self._message: RawRequestMessage | None = None
         self._body: StreamReader | None = None
         self._begun = 0  # requests whose turn has come
@@ -111,7 +82,8 @@ class Connection(web.RequestHandler):
         self.wire.made(transport)
         self._wait()
         if why_not := self._engine.enter(self):
-            self._say(problem(HTTPStatus.SERVICE_UNAVAILABLE, why_not, _RETRY_AFTER))
+            retry_after = (b"retry-after", b"5")
+            self._say(problem(HTTPStatus.SERVICE_UNAVAILABLE, why_not, retry_after))
             self.wire.close()
         else:
             super().connection_made(transport)
@@ -121,27 +93,27 @@ class Connection(web.RequestHandler):
         if self.wire.parting:
             self.wire.throw_away(data)
             return
-        body, framing = self._body, self._framing
+        body, count = self._body, self._framing
         arriving = body is not None and not body.is_eof()
         if data:
-            framing.note(data)
+            count.note(data)
         super().data_received(data)
         if arriving:
-            framing.add(data)
+            count.add(data)
         if body is not None and not body.is_eof():
             if self._waiting:
                 self._break_off()  # what waits says why
-            elif framing.excess(body) and not self.wire.full:
+            elif count.excess(body) and not self.wire.full:
                 log.warning("a request was cut off: too much of it is neither head nor body")
                 self.wire.abort()
         elif self._waiting:
             if self._busy or self._parsed > self._begun + 1:
                 self.wire.hold()
         elif data and not arriving:
-            framing.add_to_head(data)
-            if framing.head > MAX_HEAD:
-                self.wire.hold() if self._busy else self._say(too_large_a_head())
-            elif framing.head and not self._busy and not self._in_head:
+            count.add_to_head(data)
+            if count.head > framing.MAX_HEAD:
+                self.wire.hold() if self._busy else self._say(framing.too_large_a_head())
+            elif count.head and not self._busy and not self._in_head:
                 self._wait()
 
     def eof_received(self) -> bool:  # type: ignore[override]
@@ -212,7 +184,7 @@ class Connection(web.RequestHandler):
                 await self.wire.unread.wait()
             if self.wire.open:
                 request = HttpRequest(message, body, self._ask_for_body)
-                answer = objection(message, request)
+                answer = framing.objection(message, request)
                 if answer is None:
                     answer = await engine.application(request)
                     close = not self._may_go_on(message, body)
@@ -245,12 +217,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """Say that what came is no request."""
         self._answered()
-        why = (message or "it cannot be read").partition("\n")[0].strip(" :")
-        if isinstance(exc, LineTooLong) or why.startswith("Too many headers"):
-            self._say(too_large_a_head())
-        else:
-            detail = f"this is not a request of HTTP/1.1: {why}"
-            self._say(problem(HTTPStatus.BAD_REQUEST, detail))
+        self._say(framing.refusal(exc, message or "it cannot be read"))
         return self._written
 
     def _answered(self) -> None:

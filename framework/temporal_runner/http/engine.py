@@ -9,18 +9,11 @@ import socket
 import ssl
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING, cast
-
-from aiohttp import web
 
 from temporal_runner.http.connection import Connection
+from temporal_runner.http.handover import make_server
 from temporal_runner.http.messages import Application
 from temporal_runner.http.sockets import most_connections
-
-if TYPE_CHECKING:
-    from aiohttp import StreamReader
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.http_parser import RawRequestMessage
 
 log = logging.getLogger("temporal_runner.http")
 
@@ -36,27 +29,6 @@ _FULL = "%d connections are open, further ones are refused"
 
 _open: set[Engine] = set()
 """Those that are open: descriptors are the process's, and each has its share of them."""
-
-
-def _make_server() -> web.Server:
-    """What hands requests over to the connections of one port."""
-    loop = asyncio.get_running_loop()
-
-    def begin(
-        message: RawRequestMessage,
-        body: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        request = web.BaseRequest(message, body, protocol, writer, task, loop)
-        cast(Connection, protocol).begin(message, body)
-        return request
-
-    async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        return await cast(Connection, request.protocol).answer()
-
-    return web.Server(answer, request_factory=begin)
 
 
 class Engine:
@@ -144,7 +116,7 @@ class Engine:
 
     async def _accept(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()
-        server = _make_server()
+        server = make_server()
         while True:
             try:
                 accepted, _ = await loop.sock_accept(listening)

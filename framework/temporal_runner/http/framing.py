@@ -10,6 +10,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from aiohttp.http_exceptions import LineTooLong
+
 from temporal_runner.http.messages import HttpAnswer, HttpRequest, problem
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ MAX_HEAD = 64 * 1024
 MAX_FRAMING = 64 * 1024
 """Bytes of a request that are neither its head nor its body: sizes of chunks and their extensions,
 trailers. An eighth of the body may come on top, so that a chunk of 50 bytes is a fair one."""
+MAX_BUFFERED = 64 * 1024
+"""Bytes of a body that nobody has taken yet; with twice as many the client has to wait."""
 _LAST_CHUNK = b"\n0\r\n\r\n"
 """How a chunked body without trailers ends."""
 
@@ -29,6 +33,14 @@ def too_large_a_head() -> HttpAnswer:
     """431."""
     detail = f"the head is larger than {MAX_HEAD} bytes, or has more than 128 headers"
     return problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
+
+
+def refusal(error: BaseException | None, why: str) -> HttpAnswer:
+    """What is said of what aiohttp takes for no request."""
+    why = why.partition("\n")[0].strip(" :")
+    if isinstance(error, LineTooLong) or why.startswith("Too many headers"):
+        return too_large_a_head()
+    return problem(HTTPStatus.BAD_REQUEST, f"this is not a request of HTTP/1.1: {why}")
 
 
 def objection(message: RawRequestMessage, request: HttpRequest) -> HttpAnswer | None:
