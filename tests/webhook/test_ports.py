@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 
-from temporal_runner.http import connection, sockets
+from temporal_runner.http import sockets, wire
 from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer, PermanentError
 from tests.support import free_port
 from tests.webhook.support import Listening, accept, check_problem, listening, parse_raw
@@ -460,7 +460,7 @@ async def test_client_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> Non
     async def talkative(request: HttpRequest) -> HttpAnswer:
         return HttpAnswer(200, b"x" * 1_000_000)
 
-    monkeypatch.setattr(connection, "UNREAD", 0.2)
+    monkeypatch.setattr(wire, "UNREAD", 0.2)
     async with _serving(talkative) as server:
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

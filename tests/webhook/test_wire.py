@@ -23,7 +23,7 @@ import pytest
 import trustme
 from aiohttp import web
 
-from temporal_runner.http import connection
+from temporal_runner.http import connection, handover, wire
 from temporal_runner.plugin import HttpAnswer, HttpRequest, HttpServer
 from tests.support import free_port
 from tests.webhook.support import SECRET, check_problem, listening, parse_raw, sign_github
@@ -201,7 +201,7 @@ async def test_trailers_are_no_headers_of_the_next_request() -> None:
 
 async def test_an_answer_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its connection is dropped, and the next request on it is not carried out."""
-    monkeypatch.setattr(connection, "UNREAD", 0.3)
+    monkeypatch.setattr(wire, "UNREAD", 0.3)
     seen = Seen()
     async with serving(seen) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
@@ -422,9 +422,11 @@ async def test_silent_connections_leave_the_other_ports_theirs(tls: bool, tmp_pa
 def test_what_is_used_of_aiohttp_beyond_its_promises() -> None:
     """One private attribute; and no name of ours is one of its own, in this version either."""
     private = {"_request_count"}
-    bases = [vars(one) for one in web.RequestHandler.__mro__]
-    theirs = {name for base in bases for name in (*base, *base.get("__slots__", ()))}
-    assert private <= theirs, f"aiohttp {aiohttp.__version__} counts requests no more"
-    source = Path(connection.__file__).read_text(encoding="utf-8")
-    ours = set(re.findall(r"self\.(_\w+)", source))
-    assert ours & theirs == private, f"aiohttp {aiohttp.__version__} has such a name too"
+    for module, base in ((connection, web.RequestHandler), (handover, web.StreamResponse)):
+        made = [vars(one) for one in base.__mro__]
+        theirs = {name for one in made for name in (*one, *one.get("__slots__", ()))}
+        theirs |= vars(web.Response()).keys() if module is handover else set()
+        source = Path(str(module.__file__)).read_text(encoding="utf-8")
+        ours = set(re.findall(r"self\.(_\w+)", source))
+        expected = private if module is connection else set()
+        assert ours & theirs == expected, f"aiohttp {aiohttp.__version__} has other names"

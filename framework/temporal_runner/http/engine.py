@@ -9,14 +9,11 @@ import socket
 import ssl
 import time
 from email.utils import formatdate
-from typing import TYPE_CHECKING
 
-from temporal_runner.http.connection import Connection, make_server
+from temporal_runner.http.connection import Connection
+from temporal_runner.http.handover import make_server
 from temporal_runner.http.messages import Application
 from temporal_runner.http.sockets import most_connections
-
-if TYPE_CHECKING:
-    from aiohttp import web
 
 log = logging.getLogger("temporal_runner.http")
 
@@ -70,8 +67,8 @@ class Engine:
         self._next_look = 0.0
         self._listening: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
-        self._arriving: set[asyncio.Task[None]] = set()
-        """For each client that came and has no connection yet: by TLS that may take a time."""
+        self._arriving: dict[Connection, asyncio.Task[None]] = {}
+        """Those that came and are not made yet: by TLS that may take a time."""
         self._closing = False
         self._told = float("-inf")
         self._second = 0
@@ -100,11 +97,11 @@ class Engine:
         await asyncio.wait({self._accepting})
         self._listening.close()
         _open.discard(self)
-        if self._tls is not None:
-            for one in self._arriving:
-                one.cancel()
-        if self._arriving:
-            await asyncio.wait(self._arriving)
+        if arriving := list(self._arriving.values()):
+            if self._tls is not None:
+                for one in arriving:
+                    one.cancel()
+            await asyncio.wait(arriving)
         self._closing = True
         for connection in list(self._connections):
             connection.finish()
@@ -132,19 +129,19 @@ class Engine:
                 accepted.close()  # there is no descriptor to spare for telling it why
                 self._tell(_FULL, most)
                 continue
-            arriving = asyncio.create_task(self._arrive(accepted, server))
-            self._arriving.add(arriving)
-            arriving.add_done_callback(self._arriving.discard)
+            one = Connection(self, server)
+            self._arriving[one] = asyncio.create_task(self._arrive(one, accepted))
 
-    async def _arrive(self, accepted: socket.socket, server: web.Server) -> None:
+    async def _arrive(self, one: Connection, accepted: socket.socket) -> None:
         # Who does not shake hands, or goes away meanwhile, never was there.
         with contextlib.suppress(OSError):
             await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: Connection(self, server),
+                lambda: one,
                 accepted,
                 ssl=self._tls,
                 ssl_handshake_timeout=self.header_timeout if self._tls else None,
             )
+        self._arriving.pop(one, None)
 
     def _tell(self, text: str, *values: object) -> None:
         """A warning, once in a while."""
@@ -157,6 +154,7 @@ class Engine:
 
     def enter(self, one: Connection) -> str:
         """A connection is there; why it is not welcome, or empty."""
+        self._arriving.pop(one, None)
         self._connections.add(one)
         self._empty.clear()
         if self._looking is None:
@@ -193,7 +191,7 @@ class Engine:
         # A loop that was held up runs its timers before it reads what came meanwhile: a client
         # would be told that it sent nothing, while its request waits. It is read before the next.
         if now - self._next_look < _LATE:
-            for one in [one for one in self._connections if one.due <= now]:
+            for one in [one for one in self._connections if one.wire.due <= now]:
                 one.expire()
         self._next_look = now + min(_LOOKS, self.header_timeout / 4, self.keep_alive / 4)
         self._looking = loop.call_at(self._next_look, self._look)
