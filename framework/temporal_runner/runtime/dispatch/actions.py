@@ -3,7 +3,8 @@
     receive() -> Delivery -> route(event) -> Action -> dispatch() -> ack | nack | reject
 
 What makes each action idempotent: a start and a standalone activity have the Workflow (Activity)
-ID, an update has its update ID, and a signal its request ID, within one run of its workflow.
+ID, an update has its update ID, and a signal its request ID, within one run of its workflow. Those
+two hold the listener, the action and the event: what one does is never taken for what another does.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporal_runner.config.routes import SignalDuplicate, StartRoute
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events.event import Accepted
-from temporal_runner.events.identity import event_key
+from temporal_runner.events.identity import action_key
 from temporal_runner.plan.sdk_internals import is_refused
 from temporal_runner.routing.actions import (
     Action,
@@ -104,6 +105,10 @@ def _label(action: Action) -> str:
     return f"{action.kind} {action.name} ({action.id})"
 
 
+def _key(action: Action) -> str:
+    return action_key(action.event, action.listener, action.kind, action.name, action.id)
+
+
 # One function an action. -------------------------------------------------------------------------
 
 
@@ -125,7 +130,7 @@ async def _carry_out(action: Action, client: Client, rpc_timeout: timedelta) -> 
 
 async def _signal(action: Signal, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = client.get_workflow_handle(action.id)
-    with request_id(event_key(action.event)):
+    with request_id(_key(action)):
         await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
     return _accepted(action, None)
 
@@ -133,7 +138,7 @@ async def _signal(action: Signal, client: Client, rpc_timeout: timedelta) -> Acc
 async def _signal_with_start(
     action: SignalWithStart, client: Client, rpc_timeout: timedelta
 ) -> Accepted:
-    with request_id(event_key(action.event)):
+    with request_id(_key(action)):
         handle = await client.start_workflow(
             **workflow_arguments(action),
             start_signal=action.name,
@@ -147,7 +152,7 @@ async def _update(action: Update, client: Client, rpc_timeout: timedelta) -> Acc
     handle = await client.get_workflow_handle(action.id).start_update(
         action.name,
         args=action.args,
-        id=event_key(action.event),
+        id=_key(action),
         wait_for_stage=WorkflowUpdateStage.ACCEPTED,
         rpc_timeout=rpc_timeout,
     )
@@ -165,7 +170,7 @@ async def _update_with_start(
     handle = await client.start_update_with_start_workflow(
         action.name,
         args=action.args,
-        id=event_key(action.event),
+        id=_key(action),
         start_workflow_operation=start,
         wait_for_stage=WorkflowUpdateStage.ACCEPTED,
         rpc_timeout=rpc_timeout,
@@ -205,6 +210,12 @@ async def _already_started(
             raise EventRejected(f"{_label(action)}: there is one of that ID already")
         case Start(settings=StartRoute(on_duplicate=SignalDuplicate(signal=signal))):
             await _signal_duplicate(action, signal, client, rpc_timeout)
+        case SignalWithStart() | UpdateWithStart():  # the workflow is there, the signal is not
+            policy = action.start.options.settings.id_reuse_policy
+            raise EventRejected(
+                f"{_label(action)}: the workflow of that ID is closed, and the route's"
+                f" id_reuse_policy ({policy}) starts no other"
+            )
     return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id, duplicate=True)
 
 
@@ -213,7 +224,8 @@ async def _signal_duplicate(
 ) -> None:
     handle = client.get_workflow_handle(action.id)
     try:
-        with request_id(event_key(action.event)):
+        key = action_key(action.event, action.listener, "on_duplicate", signal, action.id)
+        with request_id(key):
             await handle.signal(signal, args=action.duplicate_args, rpc_timeout=rpc_timeout)
     except RPCError as error:
         text = f"signal {signal} ({action.id}): {error.message}"
