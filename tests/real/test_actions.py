@@ -413,3 +413,47 @@ async def test_without_the_request_id_a_signal_arrives_twice(routes: Routes) -> 
             return False
 
     await eventually(both_there)
+
+
+@pytest.mark.parametrize("data", ["text", 42, True])
+async def test_what_an_event_brings_becomes_the_type_that_the_namespace_has(
+    routes: Routes, data: Any
+) -> None:
+    """A Keyword may come as a number, a Double as a text or a whole number."""
+    accepted = await routes(
+        an_event(customer=data, amount="12" if data == 42 else 12),
+        start="Basket",
+        task_queue=routes.queue,
+        search_attributes={
+            "Customer": {"type": "Keyword", "value": "${{ event.data.customer }}"},
+            "Amount": {"type": "Double", "value": "${{ event.data.amount }}"},
+        },
+        priority={"fairness_key": "${{ event.data.customer }}"},
+    )
+    described = await routes.client.get_workflow_handle(accepted.workflow_id or "").describe()
+    attributes = described.typed_search_attributes
+    found = "true" if data is True else str(data)
+    assert attributes[SearchAttributeKey.for_keyword("Customer")] == found
+    assert attributes[SearchAttributeKey.for_float("Amount")] == 12.0
+    assert described.raw_description.workflow_execution_info.priority.fairness_key == found
+
+
+@pytest.mark.parametrize("unit", ["k", "é"])
+async def test_keys_of_any_length_are_taken(routes: Routes, unit: str) -> None:
+    """By all six actions: an event's ID, its source, a tenant's name."""
+    event = replace(an_event(), id=unit * 3000, source=unit * 3000, data=unit * 3000)
+    queue = {"task_queue": routes.queue}
+    fair = {"priority": {"fairness_key": "${{ event.data }}"}}
+    started = await routes(event, start="Basket", **queue, **fair)
+    assert (await routes(event, start="Basket", **queue)).duplicate
+    activity = {"start_activity": "work", "args": [0], "start_to_close_timeout": "10s"}
+    await routes(event, **activity, **queue, **fair)
+    assert (await routes(event, **activity, **queue)).duplicate
+    target = {"id": started.workflow_id, "args": ["x"]}
+    absent = {"workflow": "Basket", **queue}
+    for _ in range(2):
+        await routes(event, signal="add", **target)
+        await routes(event, signal_with_start="add", **target, **absent)
+        await routes(event, update="put", **target)
+        await routes(event, update_with_start="put", **target, **absent)
+    assert await items(routes.client, started.workflow_id or "") == ["x"] * 4

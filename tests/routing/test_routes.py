@@ -211,7 +211,10 @@ def test_what_is_no_id(value: object) -> None:
 def test_ids_that_are_too_long() -> None:
     """An ID over Temporal's limit is an error here and no endless retry there."""
     decision = route(routes(start("A", id="${{ event.data }}")), event(data="x" * 1001))
-    assert decision.errors == ["routes[0] start A: id: longer than Temporal's 1000 characters"]
+    (error,) = decision.errors
+    assert error.startswith(
+        "routes[0] start A: id: ${{ event.data }} gives an ID that has 1001 bytes"
+    )
 
 
 # The six actions. ---------------------------------------------------------------------------------
@@ -239,7 +242,10 @@ def test_start() -> None:
     assert action.start.options.task_queue == "q"
     assert action.start.args == [{"n": 1}, 5]
     assert action.start.memo == {"n": 1}
-    assert action.start.search_attributes == {"Customer": (None, "c-1"), "Amount": ("Double", 1)}
+    assert action.start.search_attributes == {
+        "Customer": ("Keyword", "c-1"),
+        "Amount": ("Double", 1.0),
+    }
     assert action.start.fairness_key == "t-1"
     assert action.duplicate_args == ["e-1"]
 

@@ -17,8 +17,9 @@ _DIGEST = 32
 """Hexadecimal digits: too many to find two that are the same, for whoever chooses what goes in."""
 _READABLE = 100
 """Bytes of an event's own ID that a key shows."""
-UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters and halves of characters: no name for people, and refused by databases."""
+UNWRITABLE = re.compile(r"[\x00\ud800-\udfff]")
+"""What some databases refuse for ever, and what UTF-8 does not have: halves of characters."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def event_key(event: Event) -> str:
@@ -57,8 +58,8 @@ def bounded_key(text: str, most: int) -> str:
 
 
 def _cut(text: str, most: int) -> str:
-    """The beginning of a text, in characters that can be written everywhere."""
-    return UNWRITABLE.sub("_", text[:most]).encode()[:most].decode(errors="ignore")
+    """The beginning of a text, in characters that can be written and shown everywhere."""
+    return _CONTROL.sub("_", text[:most]).encode()[:most].decode(errors="ignore")
 
 
 def _digest(*parts: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
 from temporalio.common import (
@@ -15,6 +14,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
+from temporal_runner.config.fields import SearchAttributeType
 from temporal_runner.config.routes import PrioritySettings, RetryPolicySettings
 from temporal_runner.events.event import Event
 from temporal_runner.routing.actions import SignalWithStart, Start, UpdateWithStart
@@ -78,7 +78,7 @@ def priority_of(settings: PrioritySettings | None, fairness_key: str | None) -> 
     )
 
 
-_SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] = {
+_SEARCH_ATTRIBUTE_KEYS: Mapping[SearchAttributeType, Callable[[str], SearchAttributeKey[Any]]] = {
     "Text": SearchAttributeKey.for_text,
     "Keyword": SearchAttributeKey.for_keyword,
     "Int": SearchAttributeKey.for_int,
@@ -90,38 +90,13 @@ _SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] =
 
 
 def _search_attributes(
-    attributes: Mapping[str, tuple[str | None, Any]],
+    attributes: Mapping[str, tuple[SearchAttributeType, Any]],
 ) -> TypedSearchAttributes | None:
     if not attributes:
         return None
     return TypedSearchAttributes(
         [
-            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
-            for name, (kind, value) in ((name, _dated(pair)) for name, pair in attributes.items())
-            if value is not None
+            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind](name), value)
+            for name, (kind, value) in attributes.items()
         ]
     )
-
-
-def _dated(pair: tuple[str | None, Any]) -> tuple[str | None, Any]:
-    kind, value = pair
-    if kind == "Datetime" and isinstance(value, str):
-        return kind, datetime.fromisoformat(value)
-    return pair
-
-
-def _kind_of(name: str, value: Any) -> str:
-    match value:
-        case bool():
-            return "Bool"
-        case int():
-            return "Int"
-        case float():
-            return "Double"
-        case datetime():
-            return "Datetime"
-        case str():
-            return "Keyword"
-        case [*items] if all(isinstance(item, str) for item in items):
-            return "KeywordList"
-    raise ValueError(f"the search attribute {name} cannot hold a {type(value).__name__}")
