@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.common import (
     Priority,
     RetryPolicy,
@@ -17,7 +18,7 @@ from temporalio.common import (
 from temporal_runner.config.fields import SearchAttributeType
 from temporal_runner.config.routes import PrioritySettings, RetryPolicySettings
 from temporal_runner.events.event import Event
-from temporal_runner.routing.actions import SignalWithStart, Start, UpdateWithStart
+from temporal_runner.routing.actions import Action, SignalWithStart, Start, UpdateWithStart
 
 
 def workflow_arguments(action: Start | SignalWithStart | UpdateWithStart) -> dict[str, Any]:
@@ -58,6 +59,21 @@ def trace_of(event: Event, listener: str) -> dict[str, Any]:
         "traceparent": event.extensions.get("traceparent"),
     }
     return {name: value for name, value in attributes.items() if value is not None}
+
+
+def is_writable(action: Action, client: Client) -> bool:
+    """Whether the converter alone has a form for what an action gives to Temporal."""
+    values = [*action.args, trace_of(action.event, action.listener)]
+    match action:
+        case Start(start=start, duplicate_args=more):
+            values += [*start.memo.values(), *more]
+        case SignalWithStart(start=start) | UpdateWithStart(start=start):
+            values += [*start.memo.values(), *start.args]
+    try:
+        client.data_converter.payload_converter.to_payloads(values)
+    except Exception:
+        return False
+    return True
 
 
 def retry_policy(settings: RetryPolicySettings | None) -> RetryPolicy | None:
