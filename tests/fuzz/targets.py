@@ -29,7 +29,7 @@ from temporal_runner.config.load import load
 from temporal_runner.config.problems import ConfigError
 from temporal_runner.errors import TransientError, UsageError
 from temporal_runner.events.event import Event
-from temporal_runner.events.identity import derived_id, event_key
+from temporal_runner.events.identity import LONGEST_KEY, derived_id, event_key
 from temporal_runner.events.saved import read_events
 from temporal_runner.plan import make_plan
 from temporal_runner.plugin.catalog import Catalog
@@ -93,8 +93,8 @@ def check_event(event: Event) -> None:
     stored = json.dumps(written, ensure_ascii=False, allow_nan=False)
     stored.encode()
     assert Event.from_dict(json.loads(stored)).to_dict() == written
-    event_key(event).encode()
-    assert len(derived_id("listener", event)) <= 250
+    for key in (event_key(event), derived_id("listener", event)):
+        assert len(key.encode()) <= LONGEST_KEY
     scope = Scope(event)
     for expression in looks():
         try:

@@ -48,6 +48,15 @@ class Basket:
     def add(self, item: Any) -> None:
         self._items.append(item)
 
+    @workflow.signal
+    def add_other(self, item: Any) -> None:
+        self._items.append(item)
+
+    @workflow.update
+    def put_other(self, item: Any) -> int:
+        self._items.append(item)
+        return len(self._items)
+
     @workflow.update
     def put(self, item: Any) -> int:
         self._items.append(item)

@@ -7,14 +7,18 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TypeAlias
+from urllib.parse import quote
 
 import trustme
+from google.protobuf.message import Message
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import RequestReceived
+from h2.events import DataReceived, RequestReceived, StreamEnded
+from temporalio.api.common.v1 import GrpcStatus
 
 Reader: TypeAlias = asyncio.StreamReader
 Writer: TypeAlias = asyncio.StreamWriter
@@ -173,3 +177,43 @@ class Authority:
         """A client's certificate and key, as PEM."""
         cert = self._ca.issue_cert("client.example.org")
         return cert.cert_chain_pems[0].bytes(), cert.private_key_pem.bytes()
+
+
+def failing_temporal(
+    status: int, message: str = "", details: Sequence[Message] = ()
+) -> Conversation:
+    """A Temporal that clients connect to, and that answers every call with that status."""
+    written = GrpcStatus(code=status, message=message)
+    for detail in details:
+        written.details.add().Pack(detail)
+    answer = [("grpc-status", str(status)), ("grpc-message", quote(message))]
+    if details:
+        encoded = b64encode(written.SerializeToString()).decode().rstrip("=")
+        answer.append(("grpc-status-details-bin", encoded))
+    head = [(":status", "200"), ("content-type", "application/grpc")]
+
+    async def converse(reader: Reader, writer: Writer) -> None:
+        connection = H2Connection(H2Configuration(client_side=False))
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        paths: dict[int, bytes] = {}
+        while data := await reader.read(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, RequestReceived):
+                    paths[event.stream_id] = dict(event.headers)[b":path"]
+                elif isinstance(event, DataReceived):
+                    connection.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
+                elif isinstance(event, StreamEnded):
+                    if paths.pop(event.stream_id).endswith(b"/GetSystemInfo"):
+                        connection.send_headers(event.stream_id, head)
+                        connection.send_data(event.stream_id, bytes(5))  # an empty message
+                        trailers = [("grpc-status", "0")]
+                        connection.send_headers(event.stream_id, trailers, end_stream=True)
+                    else:
+                        connection.send_headers(event.stream_id, head + answer, end_stream=True)
+            writer.write(connection.data_to_send())
+            await writer.drain()
+
+    return converse

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,12 @@ class Routes:
         self._write_config = write_config
 
     async def __call__(self, event: Event, **settings: Any) -> Accepted:
-        """Dispatch an event by one route with these settings."""
+        """Dispatch an event by one route with these settings, of the listener `listener`."""
+        listener = settings.pop("listener", "test")
         config = {
             "import_paths": [str(Path(__file__).parents[2])],
             "listeners": {
-                "test": {
+                listener: {
                     "source": "webhook",
                     "options": {"verify": {"scheme": "none"}},
                     "routes": [settings],
@@ -199,6 +201,66 @@ async def test_signal_once(routes: Routes) -> None:
     assert await items(routes.client, workflow_id) == ["book", "pen"]
 
 
+async def test_what_two_listeners_do_for_one_event_is_two_things(routes: Routes) -> None:
+    """Their signals both arrive, though event, source and workflow are the same; each once."""
+    workflow_id = f"basket-{uuid4().hex}"
+    await routes.client.start_workflow(flows.Basket.run, id=workflow_id, task_queue=routes.queue)
+    event = an_event()
+    for _ in range(2):
+        await routes(event, listener="a", signal="add", id=workflow_id, args=["audited"])
+        await routes(event, listener="b", signal="add", id=workflow_id, args=["paid"])
+        await routes(event, listener="b", signal="add_other", id=workflow_id, args=["packed"])
+    assert await items(routes.client, workflow_id) == ["audited", "paid", "packed"]
+
+
+async def test_ways_to_signal_are_not_taken_for_one_another(routes: Routes) -> None:
+    """A signal, one with start and one of `on_duplicate`, each for one event and one workflow."""
+    start = {"id": f"basket-{uuid4().hex}", "task_queue": routes.queue}
+    event = an_event()
+    for _ in range(2):
+        await routes(event, **start, workflow="Basket", signal_with_start="add", args=["first"])
+        await routes(event, id=start["id"], signal="add", args=["second"])
+        duplicate = {"signal": "add", "args": ["third"]}
+        await routes(event, **start, start="Basket", on_duplicate=duplicate)
+    assert await items(routes.client, start["id"]) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("other", [{"listener": "b"}, {"update": "put_other"}])
+async def test_no_update_is_answered_with_anothers_result(
+    routes: Routes, other: dict[str, Any]
+) -> None:
+    """Another listener's, or another update of the same: each has its own result, again too."""
+    workflow_id = f"basket-{uuid4().hex}"
+    await routes.client.start_workflow(flows.Basket.run, id=workflow_id, task_queue=routes.queue)
+    event = an_event()
+    one = {"listener": "a", "update": "put", "id": workflow_id, "args": ["x"]}
+    results = [
+        (await routes(event, **settings, wait_for_result="5s")).result
+        for settings in (one, one | other, one, one | other)
+    ]
+    assert results == [1, 2, 1, 2]
+
+
+async def test_an_update_with_start_is_not_another_listeners(routes: Routes) -> None:
+    """A sender that is trusted less cannot claim the IDs of one that is trusted more."""
+    settings = {
+        "update_with_start": "put",
+        "workflow": "Basket",
+        "task_queue": routes.queue,
+        "id": f"basket-{uuid4().hex}",
+        "args": ["${{ event.data.item }}"],
+        "wait_for_result": "5s",
+    }
+    event = an_event()
+    forged = replace(event, data={"item": "forged"})
+    results = [
+        (await routes(forged, listener="anybody", **settings)).result,
+        (await routes(event, listener="bank", **settings)).result,
+    ]
+    assert results == [1, 2]
+    assert await items(routes.client, str(settings["id"])) == ["forged", "book"]
+
+
 async def test_a_signal_to_nobody_is_rejected(routes: Routes) -> None:
     """There is no such workflow: other events may do well, this one would not."""
     with pytest.raises(EventRejected, match=r"signal add .*NOT_FOUND"):
@@ -258,6 +320,28 @@ async def test_update_with_start_once_and_its_result(routes: Routes) -> None:
     await routes.client.get_workflow_handle(workflow_id).signal("close")
     await routes.client.get_workflow_handle(workflow_id).result()
     assert (await routes(event, **settings)).result == 1, "a closed workflow was started anew"
+
+
+@pytest.mark.parametrize("kind", ["signal_with_start", "update_with_start"])
+async def test_what_a_closed_workflow_does_not_take_is_rejected(routes: Routes, kind: str) -> None:
+    """That there is a workflow of the ID is no sign that it had this event: it is no duplicate."""
+    settings = {
+        kind: "add" if kind == "signal_with_start" else "put",
+        "workflow": "Basket",
+        "task_queue": routes.queue,
+        "id": f"basket-{uuid4().hex}",
+        "args": ["${{ event.data.item }}"],
+        "id_reuse_policy": "reject_duplicate",
+    }
+    event = an_event()
+    assert not (await routes(event, **settings)).duplicate
+    handle = routes.client.get_workflow_handle(str(settings["id"]))
+    await handle.signal("close")
+    assert await handle.result() == ["book"]
+    with pytest.raises(EventRejected, match=r"is closed, and .* \(reject_duplicate\)"):
+        await routes(an_event(2), **settings)
+    if kind == "update_with_start":  # the server remembers: it is done
+        assert (await routes(event, **settings, wait_for_result="5s")).result == 1
 
 
 async def test_an_update_that_no_worker_takes_is_transient(routes: Routes) -> None:
@@ -329,3 +413,47 @@ async def test_without_the_request_id_a_signal_arrives_twice(routes: Routes) -> 
             return False
 
     await eventually(both_there)
+
+
+@pytest.mark.parametrize("data", ["text", 42, True])
+async def test_what_an_event_brings_becomes_the_type_that_the_namespace_has(
+    routes: Routes, data: Any
+) -> None:
+    """A Keyword may come as a number, a Double as a text or a whole number."""
+    accepted = await routes(
+        an_event(customer=data, amount="12" if data == 42 else 12),
+        start="Basket",
+        task_queue=routes.queue,
+        search_attributes={
+            "Customer": {"type": "Keyword", "value": "${{ event.data.customer }}"},
+            "Amount": {"type": "Double", "value": "${{ event.data.amount }}"},
+        },
+        priority={"fairness_key": "${{ event.data.customer }}"},
+    )
+    described = await routes.client.get_workflow_handle(accepted.workflow_id or "").describe()
+    attributes = described.typed_search_attributes
+    found = "true" if data is True else str(data)
+    assert attributes[SearchAttributeKey.for_keyword("Customer")] == found
+    assert attributes[SearchAttributeKey.for_float("Amount")] == 12.0
+    assert described.raw_description.workflow_execution_info.priority.fairness_key == found
+
+
+@pytest.mark.parametrize("unit", ["k", "é"])
+async def test_keys_of_any_length_are_taken(routes: Routes, unit: str) -> None:
+    """By all six actions: an event's ID, its source, a tenant's name."""
+    event = replace(an_event(), id=unit * 3000, source=unit * 3000, data=unit * 3000)
+    queue = {"task_queue": routes.queue}
+    fair = {"priority": {"fairness_key": "${{ event.data }}"}}
+    started = await routes(event, start="Basket", **queue, **fair)
+    assert (await routes(event, start="Basket", **queue)).duplicate
+    activity = {"start_activity": "work", "args": [0], "start_to_close_timeout": "10s"}
+    await routes(event, **activity, **queue, **fair)
+    assert (await routes(event, **activity, **queue)).duplicate
+    target = {"id": started.workflow_id, "args": ["x"]}
+    absent = {"workflow": "Basket", **queue}
+    for _ in range(2):
+        await routes(event, signal="add", **target)
+        await routes(event, signal_with_start="add", **target, **absent)
+        await routes(event, update="put", **target)
+        await routes(event, update_with_start="put", **target, **absent)
+    assert await items(routes.client, started.workflow_id or "") == ["x"] * 4

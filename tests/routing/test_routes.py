@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -10,7 +11,13 @@ from pydantic import TypeAdapter
 
 from temporal_runner.config.routes import RouteSection
 from temporal_runner.events.event import Event
-from temporal_runner.events.identity import derived_id, event_key
+from temporal_runner.events.identity import (
+    LONGEST_KEY,
+    action_key,
+    bounded_key,
+    derived_id,
+    event_key,
+)
 from temporal_runner.routing.actions import (
     Signal,
     SignalWithStart,
@@ -122,23 +129,64 @@ def test_ids_derive_from_the_event() -> None:
     assert action.id == ids[0]
 
 
-def test_long_ids_stay_different_and_short() -> None:
+@pytest.mark.parametrize("unit", ["x", "é", "漢", "🎉", "e\u0301"])
+def test_long_ids_stay_different_and_short(unit: str) -> None:
     """An event ID of any length gives an ID that Temporal takes, and no two give the same."""
-    long = "x" * 5000
+    long = unit * 5000
     first = derived_id("shop", event(id=long + "1"))
     second = derived_id("shop", event(id=long + "2"))
     third = derived_id("shop", event(id=long + "1", source="/other"))
     assert len({first, second, third}) == 3
-    assert max(map(len, (first, second, third))) <= 250
-    assert len(derived_id("l" * 900, event(id=long))) <= 250
+    assert first.startswith(f"shop-{unit}")
+    for key in (
+        first,
+        derived_id("l" * 900, event(id=long)),
+        event_key(event(id=long, source=long)),
+        action_key(event(id=long, source=long), long, "signal", long, long),
+    ):
+        assert len(key.encode()) <= LONGEST_KEY
 
 
 def test_keys_do_not_run_into_one_another() -> None:
-    """Neither a source nor an ID can be made to look like the other's part."""
+    """No part can be made to look like another's end or beginning."""
     assert event_key(event(id="a-b", source="c")) != event_key(event(id="a", source="b-c"))
     one, other = event(id="\0" + "x" * 300, source="a"), event(id="x" * 300, source="a\0")
     assert derived_id("shop", one) != derived_id("shop", other)
-    assert derived_id("shop", event(id="\ud800")) != derived_id("shop", event(id="\udfff"))
+    assert derived_id("shop", event(id="vip-E")) != derived_id("shop-vip", event(id="E"))
+    parts = ["a", "a-", "-a", "a-a", "1:a", ""]
+    keys = [
+        action_key(event(id=id_ or "?", source=source or "?"), listener, kind, name, target)
+        for listener, kind, name, target, source, id_ in product(parts, repeat=6)
+    ]
+    assert len(set(keys)) == len(parts) ** 6
+
+
+def test_keys_are_texts_that_every_database_takes() -> None:
+    """What some refuse is not in a key, and yet two events that differ in it have two keys."""
+    ids = ["a", "a\0", "a\x01", "a\n", "a\x7f", "a\x85", "\ud800", "\udfff", "a_"]
+    for key in (
+        event_key,
+        lambda one: derived_id("shop", one),
+        lambda one: action_key(one, "shop", "signal", "go", "w"),
+    ):
+        keys = [key(event(id=id_)) for id_ in ids]
+        assert len(set(keys)) == len(ids)
+        assert all(text.isprintable() and text.encode() for text in keys)
+
+
+@pytest.mark.parametrize("text", ["k" * 64, "é" * 32, "", "a b"])
+def test_a_bounded_key_is_the_text_itself_where_that_will_do(text: str) -> None:
+    """Up to the limit, in bytes."""
+    assert bounded_key(text, 64) == text
+
+
+@pytest.mark.parametrize("text", ["k" * 65, "é" * 33, "a\0", "\ud800", "🎉" * 1000])
+def test_a_bounded_key_is_a_digest_where_it_will_not(text: str) -> None:
+    """Above the limit, and where it cannot be written; no two are the same."""
+    key = bounded_key(text, 64)
+    assert len(key.encode()) <= 64
+    assert key not in {text, bounded_key(text + "x", 64)}
+    assert key == bounded_key(text, 64)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +211,10 @@ def test_what_is_no_id(value: object) -> None:
 def test_ids_that_are_too_long() -> None:
     """An ID over Temporal's limit is an error here and no endless retry there."""
     decision = route(routes(start("A", id="${{ event.data }}")), event(data="x" * 1001))
-    assert decision.errors == ["routes[0] start A: id: longer than Temporal's 1000 characters"]
+    (error,) = decision.errors
+    assert error.startswith(
+        "routes[0] start A: id: ${{ event.data }} gives an ID that has 1001 bytes"
+    )
 
 
 # The six actions. ---------------------------------------------------------------------------------
@@ -191,7 +242,10 @@ def test_start() -> None:
     assert action.start.options.task_queue == "q"
     assert action.start.args == [{"n": 1}, 5]
     assert action.start.memo == {"n": 1}
-    assert action.start.search_attributes == {"Customer": (None, "c-1"), "Amount": ("Double", 1)}
+    assert action.start.search_attributes == {
+        "Customer": ("Keyword", "c-1"),
+        "Amount": ("Double", 1.0),
+    }
     assert action.start.fairness_key == "t-1"
     assert action.duplicate_args == ["e-1"]
 

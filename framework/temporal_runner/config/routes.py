@@ -59,18 +59,24 @@ class PrioritySettings(Section):
     priority_key: Annotated[int, Field(ge=1, le=5)] | None = None
     """1 is most urgent."""
     fairness_key: Text | None = None
-    """Whose share this counts against, such as ${{ event.data.tenant }}."""
+    """Whose share this counts against, such as ${{ event.data.tenant }}; a number will do. Above
+    the 64 bytes that Temporal takes it is a digest."""
     fairness_weight: Annotated[float, Field(gt=0)] | None = None
     """The size of that share."""
 
 
 class SearchAttributeSettings(Section):
-    """A search attribute whose type cannot be told from its value."""
+    """A search attribute whose values are converted to one type, where they have one reading as it.
+
+    Keyword and Text from numbers and true or false; Int from 42.0 and "42"; Double from 42 and
+    "4.2"; Bool from "true"; Datetime from RFC 3339 with a zone and from Unix seconds; KeywordList
+    from a list of any of these. All else rejects the event, with what to write instead.
+    """
 
     type: SearchAttributeType
-    """Temporal's type."""
+    """Temporal's type, as the namespace has it."""
     value: Any
-    """The value, mostly an expression."""
+    """The value, mostly an expression. null leaves the attribute out."""
 
 
 def _search_attribute(raw: Any) -> str:
@@ -127,7 +133,8 @@ class StartedWorkflow(RouteSettings):
     memo: dict[str, Any] = {}
     """More entries for the memo, beside the event's own trace under `event`."""
     search_attributes: dict[str, SearchAttribute] = {}
-    """By name: a value whose type tells (text is Keyword), or {type: …, value: …}."""
+    """By name: a value whose type tells (text is Keyword, 42 Int, 42.0 Double), or
+    {type: …, value: …} where the event's values may have several. What is null is left out."""
     static_summary: Text | None = None
     """A line for Temporal's UI."""
     static_details: Text | None = None

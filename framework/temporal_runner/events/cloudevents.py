@@ -11,13 +11,14 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 from temporal_runner.events.content import interpret, media_type_of
 from temporal_runner.events.event import Event
 from temporal_runner.events.strict_json import parse_json
+from temporal_runner.events.times import EXAMPLE, read_time
 
 STRUCTURED_MEDIA_TYPE = "application/cloudevents+json"
 BATCH_MEDIA_TYPE = "application/cloudevents-batch+json"
@@ -29,12 +30,6 @@ _CORE = {"specversion", *_REQUIRED, *_OPTIONAL}
 _NAME = re.compile("[a-z0-9]+")
 _WORD = r"[\w!#$%&'*+.^`{|}~-]+"
 _MEDIA_TYPE = re.compile(rf"\s*{_WORD}/{_WORD}\s*(;.*)?", re.ASCII | re.DOTALL)
-_TIME = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d):(\d\d)(\.\d+)?"
-    r"([Zz]|[+-]\d\d:[0-5]\d)",
-    re.ASCII,
-)
-_EXAMPLE = "2026-01-31T12:00:00Z"
 _INTEGERS = range(-(2**31), 2**31)
 _OUR_HEADERS = "headers"
 """The one extension that may be an object: a webhook's own headers, in an event that was saved."""
@@ -201,19 +196,10 @@ def _is_texts(value: Any) -> bool:
 
 
 def _time(text: str) -> datetime:
-    """A time as RFC 3339 writes it; a leap second is the one after it."""
-    match = _TIME.fullmatch(text)
     try:
-        if match is None:
-            raise ValueError
-        day, minute, second, fraction, zone = match.groups()
-        leap = second == "60"
-        time = datetime.fromisoformat(
-            f"{day}T{minute}:{'59' if leap else second}{fraction or ''}{zone.upper()}"
-        )
-        return time + timedelta(seconds=leap)
-    except (ValueError, OverflowError):
-        raise ValueError(f"time is {_shown(text)}: write it such as {_EXAMPLE}") from None
+        return read_time(text)
+    except ValueError:
+        raise ValueError(f"time is {_shown(text)}: write it such as {EXAMPLE}") from None
 
 
 def _shown(value: Any) -> str:

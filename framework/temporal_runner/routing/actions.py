@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
+from temporal_runner.config.fields import SearchAttributeType
 from temporal_runner.config.routes import StartActivityRoute, StartedIfAbsent, StartRoute
 from temporal_runner.events.event import Event
 
@@ -37,14 +38,14 @@ class WorkflowStart:
         options: What every start of the route has.
         args: Its arguments.
         memo: More entries for its memo.
-        search_attributes: By name, the type (None: told from the value) and the value.
+        search_attributes: By name, the type and the value as that.
         fairness_key: Of its priority.
     """
 
     options: WorkflowOptions
     args: Sequence[Any]
     memo: Mapping[str, Any]
-    search_attributes: Mapping[str, tuple[str | None, Any]]
+    search_attributes: Mapping[str, tuple[SearchAttributeType, Any]]
     fairness_key: str | None
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from temporal_runner.config.fields import SearchAttributeType
 from temporal_runner.config.problems import Loc
 from temporal_runner.config.routes import (
+    ACTIONS,
     PrioritySettings,
     RouteSection,
     RouteSettings,
@@ -34,6 +36,12 @@ from temporal_runner.routing.actions import (
     WorkflowOptions,
     WorkflowStart,
 )
+from temporal_runner.routing.conversions import (
+    check_name,
+    fairness_key,
+    search_attribute,
+    workflow_id,
+)
 from temporal_runner.routing.expressions import (
     Expression,
     ExpressionError,
@@ -42,9 +50,6 @@ from temporal_runner.routing.expressions import (
 )
 from temporal_runner.routing.routes import Route
 from temporal_runner.routing.templates import Template
-
-_LONGEST_ID = 1000
-"""Temporal's own limit (`limit.maxIDLength`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +121,7 @@ class _Common:
     def _id(self, scope: Scope) -> str:
         if self.id_text is None:
             return derived_id(self.listener, scope.event)
-        value = self.id.render(scope)
-        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
-            raise ExpressionError(f"id: {self.id_text} gives {value!r}, which is no ID")
-        if len(str(value)) > _LONGEST_ID:
-            raise ExpressionError(f"id: longer than Temporal's {_LONGEST_ID} characters")
-        return str(value)
+        return workflow_id(self.id.render(scope), self.id_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class _Workflow:
 
     options: WorkflowOptions
     memo: Template
-    search_attributes: Template
+    search_attributes: Mapping[str, tuple[SearchAttributeType | None, Template]]
     fairness_key: Template
 
     def resolve(self, scope: Scope, args: Sequence[Any]) -> WorkflowStart:
@@ -140,9 +140,11 @@ class _Workflow:
             args=args,
             memo=self.memo.render(scope),
             search_attributes={
-                name: _typed(value) for name, value in self.search_attributes.render(scope).items()
+                name: search_attribute(name, declared, value)
+                for name, (declared, template) in self.search_attributes.items()
+                if (value := template.render(scope)) is not None
             },
-            fairness_key=self.fairness_key.render(scope),
+            fairness_key=fairness_key(self.fairness_key.render(scope)),
         )
 
 
@@ -163,9 +165,11 @@ class _Compiler:
         common = self._common(settings.start, settings)
         workflow = self._workflow(settings.start, settings)
         duplicate = settings.on_duplicate
-        duplicate_args = self._template(
-            "on_duplicate", duplicate.args if isinstance(duplicate, SignalDuplicate) else ()
-        )
+        args: Sequence[Any] = ()
+        if isinstance(duplicate, SignalDuplicate):
+            self._check_name(("on_duplicate", "signal"), duplicate.signal)
+            args = duplicate.args
+        duplicate_args = self._template("on_duplicate", args)
 
         def resolve(scope: Scope) -> Start:
             resolved = common.resolve(scope)
@@ -206,9 +210,10 @@ class _Compiler:
 
     def start_activity(self, settings: StartActivityRoute) -> Callable[[Scope], StartActivity]:
         common = self._common(settings.start_activity, settings)
-        fairness_key = self._fairness_key(settings.priority)
+        self._check_name(("task_queue",), settings.task_queue)
+        key = self._fairness_key(settings.priority)
         return lambda scope: StartActivity(
-            *common.resolve(scope), settings=settings, fairness_key=fairness_key.render(scope)
+            *common.resolve(scope), settings=settings, fairness_key=fairness_key(key.render(scope))
         )
 
     def filter(self, source_text: str | None) -> Expression | None:
@@ -224,44 +229,68 @@ class _Compiler:
             return None
 
     def _common(self, name: str, settings: RouteSettings) -> _Common:
+        self._check_name((next(one for one in ACTIONS if hasattr(settings, one)),), name)
+        template = self._template("id", settings.id)
+        if settings.id is not None and not template.expressions:
+            self._check_name(("id",), settings.id)
         return _Common(
             name,
             self._listener,
             self._connection,
             settings.id,
-            self._template("id", settings.id),
+            template,
             self._template("args", settings.args),
         )
 
     def _start_if_absent(self, settings: StartedIfAbsent) -> Callable[[Scope], WorkflowStart]:
         args = self._template("start_args", settings.start_args)
+        self._check_name(("workflow",), settings.workflow)
         workflow = self._workflow(settings.workflow, settings)
         return lambda scope: workflow.resolve(scope, args.render(scope))
 
     def _workflow(self, name: str, settings: StartRoute | StartedIfAbsent) -> _Workflow:
-        search_attributes = {
-            name: value.model_dump() if isinstance(value, SearchAttributeSettings) else value
-            for name, value in settings.search_attributes.items()
-        }
+        self._check_name(("task_queue",), self._task_queue)
         return _Workflow(
             WorkflowOptions(workflow=name, task_queue=self._task_queue, settings=settings),
             self._template("memo", settings.memo),
-            self._template("search_attributes", search_attributes),
+            {
+                name: self._search_attribute(name, value)
+                for name, value in settings.search_attributes.items()
+            },
             self._fairness_key(settings.priority),
         )
+
+    def _search_attribute(
+        self, name: str, given: Any
+    ) -> tuple[SearchAttributeType | None, Template]:
+        """Its type where the config gives one (an event's never counts), and its value."""
+        loc: Loc = ("search_attributes", name)
+        typed = isinstance(given, SearchAttributeSettings)
+        declared = given.type if typed else None
+        value = given.value if typed else given
+        sound = len(self.problems)
+        template = self._template(loc + ("value",) * typed, value)
+        if not template.expressions and value is not None and len(self.problems) == sound:
+            try:
+                search_attribute(name, declared, value)
+            except ExpressionError as error:
+                self.problems.append(RouteProblem(loc, str(error)))
+        return declared, template
+
+    def _check_name(self, loc: Loc, name: str) -> None:
+        """Find what Temporal would refuse for each event."""
+        try:
+            check_name(name)
+        except ValueError as error:
+            self.problems.append(RouteProblem(loc, f"{name[:60]!r} {error}"))
 
     def _fairness_key(self, priority: PrioritySettings | None) -> Template:
         return self._template("priority", priority and priority.fairness_key)
 
-    def _template(self, field: str, source_text: Any) -> Template:
+    def _template(self, field: str | Loc, source_text: Any) -> Template:
+        loc = (field,) if isinstance(field, str) else field
         try:
             return Template(source_text)
         except ExpressionSyntaxError as error:
-            self.problems.append(RouteProblem((field, *error.loc), str(error)))
+            self.problems.append(RouteProblem((*loc, *error.loc), str(error)))
             return Template(None)
-
-
-def _typed(value: Any) -> tuple[str | None, Any]:
-    if isinstance(value, dict) and value.keys() == {"type", "value"}:
-        return value["type"], value["value"]
-    return None, value

@@ -77,18 +77,23 @@ def _facts(action: Action) -> dict[str, str]:
                 "start args": as_json(list(start.args)),
                 **_of_start(start),
             }
-        case StartActivity(settings=settings):
+        case StartActivity(settings=settings, fairness_key=key):
             queue = settings.task_queue
-            return {"task queue": queue, "connection": action.connection, "args": args}
+            own = {"task queue": queue, "connection": action.connection, "args": args}
+            return own | {"fairness key": key or ""}
         case Signal() | Update():
             return {"connection": action.connection, "args": args}
 
 
 def _of_start(start: WorkflowStart) -> dict[str, str]:
-    values = {name: value for name, (_, value) in start.search_attributes.items()}
+    values = {
+        name: {"type": kind, "value": value}
+        for name, (kind, value) in start.search_attributes.items()
+    }
     return {
         "memo": as_json(dict(start.memo)) if start.memo else "",
         "search attributes": as_json(values) if values else "",
+        "fairness key": start.fairness_key or "",
     }
 
 

@@ -3,16 +3,19 @@
     receive() -> Delivery -> route(event) -> Action -> dispatch() -> ack | nack | reject
 
 What makes each action idempotent: a start and a standalone activity have the Workflow (Activity)
-ID, an update has its update ID, and a signal its request ID, within one run of its workflow.
+ID, an update has its update ID, and a signal its request ID, within one run of its workflow. Those
+two hold the listener, the action and the event: what one does is never taken for what another does.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
@@ -31,7 +34,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporal_runner.config.routes import SignalDuplicate, StartRoute
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events.event import Accepted
-from temporal_runner.events.identity import event_key
+from temporal_runner.events.identity import action_key
 from temporal_runner.plan.sdk_internals import is_refused
 from temporal_runner.routing.actions import (
     Action,
@@ -41,22 +44,17 @@ from temporal_runner.routing.actions import (
     StartActivity,
     Update,
     UpdateWithStart,
+    WorkflowStart,
 )
 from temporal_runner.runtime.connection.service import request_id
 from temporal_runner.runtime.dispatch.sdk_arguments import (
+    is_writable,
     priority_of,
     retry_policy,
     workflow_arguments,
 )
 from temporal_runner.runtime.dispatch.start_requests import starts_of
-
-_EVENT_FAULTS = {
-    RPCStatusCode.INVALID_ARGUMENT,
-    RPCStatusCode.NOT_FOUND,
-    RPCStatusCode.UNIMPLEMENTED,
-    RPCStatusCode.OUT_OF_RANGE,
-}
-"""Answers that this event would get again, while other events may do well."""
+from temporal_runner.runtime.dispatch.verdicts import Fault, fault_of
 
 
 async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
@@ -75,36 +73,55 @@ async def dispatch(action: Action, client: Client, rpc_timeout: timedelta) -> Ac
         TransientError: Temporal did not answer, or refuses everything just now.
     """
     try:
-        return await _carry_out(action, client, rpc_timeout)
-    except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
-        return await _already_started(action, client, rpc_timeout, error.run_id)
+        return await _carry_out_once(action, client, rpc_timeout)
     except WorkflowUpdateFailedError as error:
         raise EventRejected(f"{_label(action)} was refused: {error.cause or error}") from error
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise TransientError(f"{_label(action)}: no worker accepted the update in time") from error
     except RPCError as error:
         text = f"{_label(action)}: {error.status.name}: {error.message}"
-        if is_fault_of_event(error):
-            raise EventRejected(text) from error
+        if fault_of(error, action.kind) is Fault.EVENT:
+            raise EventRejected(text + _types_sent(action, error)) from error
         raise TransientError(text) from error
     except (TypeError, ValueError, OverflowError) as error:
-        raise EventRejected(f"{_label(action)}: {error}") from error
+        text = f"{_label(action)}: {error}"
+        if is_writable(action, client):  # so it was a codec, or an interceptor
+            raise TransientError(text) from error
+        raise EventRejected(text) from error
+    except DecodeError as error:
+        raise TransientError(f"{_label(action)}: the answer is none of Temporal's") from error
 
 
-def is_fault_of_event(error: RPCError) -> bool:
-    """Whether an answer is about this one event, and not about the namespace or the server."""
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return "namespace" not in error.message.lower()
-    if error.status is RPCStatusCode.RESOURCE_EXHAUSTED:
-        return "larger than max" in error.message
-    return error.status in _EVENT_FAULTS
+def _types_sent(action: Action, error: RPCError) -> str:
+    """What may be wrong, where search attributes went along: their types are the route's."""
+    start: WorkflowStart | None = getattr(action, "start", None)
+    attributes = start.search_attributes if start else {}
+    if error.status is not RPCStatusCode.INVALID_ARGUMENT or not attributes:
+        return ""
+    sent = ", ".join(f"{name} as {kind}" for name, (kind, _) in attributes.items())
+    return f" (search attributes sent: {sent}; a route declares a type with {{type: …, value: …}})"
 
 
 def _label(action: Action) -> str:
     return f"{action.kind} {action.name} ({action.id})"
 
 
+def _key(action: Action) -> str:
+    return action_key(action.event, action.listener, action.kind, action.name, action.id)
+
+
 # One function an action. -------------------------------------------------------------------------
+
+
+async def _carry_out_once(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
+    try:
+        return await _carry_out(action, client, rpc_timeout)
+    except (WorkflowAlreadyStartedError, ActivityAlreadyStartedError) as error:
+        return await _already_started(action, client, rpc_timeout, error.run_id)
+    except RPCError as error:
+        if fault_of(error, action.kind) is not Fault.NOBODY:
+            raise
+        return await _already_started(action, client, rpc_timeout, None)
 
 
 async def _carry_out(action: Action, client: Client, rpc_timeout: timedelta) -> Accepted:
@@ -125,7 +142,7 @@ async def _carry_out(action: Action, client: Client, rpc_timeout: timedelta) -> 
 
 async def _signal(action: Signal, client: Client, rpc_timeout: timedelta) -> Accepted:
     handle = client.get_workflow_handle(action.id)
-    with request_id(event_key(action.event)):
+    with request_id(_key(action)):
         await handle.signal(action.name, args=action.args, rpc_timeout=rpc_timeout)
     return _accepted(action, None)
 
@@ -133,7 +150,7 @@ async def _signal(action: Signal, client: Client, rpc_timeout: timedelta) -> Acc
 async def _signal_with_start(
     action: SignalWithStart, client: Client, rpc_timeout: timedelta
 ) -> Accepted:
-    with request_id(event_key(action.event)):
+    with request_id(_key(action)):
         handle = await client.start_workflow(
             **workflow_arguments(action),
             start_signal=action.name,
@@ -147,7 +164,7 @@ async def _update(action: Update, client: Client, rpc_timeout: timedelta) -> Acc
     handle = await client.get_workflow_handle(action.id).start_update(
         action.name,
         args=action.args,
-        id=event_key(action.event),
+        id=_key(action),
         wait_for_stage=WorkflowUpdateStage.ACCEPTED,
         rpc_timeout=rpc_timeout,
     )
@@ -162,14 +179,19 @@ async def _update_with_start(
         **workflow_arguments(action),
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
     )
-    handle = await client.start_update_with_start_workflow(
-        action.name,
-        args=action.args,
-        id=event_key(action.event),
-        start_workflow_operation=start,
-        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-        rpc_timeout=rpc_timeout,
-    )
+    try:
+        handle = await client.start_update_with_start_workflow(
+            action.name,
+            args=action.args,
+            id=_key(action),
+            start_workflow_operation=start,
+            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            rpc_timeout=rpc_timeout,
+        )
+    except (RPCError, WorkflowAlreadyStartedError, WorkflowUpdateRPCTimeoutOrCancelledError):
+        with suppress(Exception):
+            await start.workflow_handle()  # asyncio logs what nobody looks at
+        raise
     await _raise_if_refused(handle)
     return await _with_result(action, handle)
 
@@ -205,6 +227,12 @@ async def _already_started(
             raise EventRejected(f"{_label(action)}: there is one of that ID already")
         case Start(settings=StartRoute(on_duplicate=SignalDuplicate(signal=signal))):
             await _signal_duplicate(action, signal, client, rpc_timeout)
+        case SignalWithStart() | UpdateWithStart():  # the workflow is there, the signal is not
+            policy = action.start.options.settings.id_reuse_policy
+            raise EventRejected(
+                f"{_label(action)}: the workflow of that ID is closed, and the route's"
+                f" id_reuse_policy ({policy}) starts no other"
+            )
     return Accepted(action=action.kind, workflow_id=action.id, run_id=run_id, duplicate=True)
 
 
@@ -213,11 +241,13 @@ async def _signal_duplicate(
 ) -> None:
     handle = client.get_workflow_handle(action.id)
     try:
-        with request_id(event_key(action.event)):
+        key = action_key(action.event, action.listener, "on_duplicate", signal, action.id)
+        with request_id(key):
             await handle.signal(signal, args=action.duplicate_args, rpc_timeout=rpc_timeout)
     except RPCError as error:
-        text = f"signal {signal} ({action.id}): {error.message}"
-        raise (EventRejected if is_fault_of_event(error) else TransientError)(text) from error
+        text = f"signal {signal} ({action.id}): {error.status.name}: {error.message}"
+        is_event = fault_of(error, Signal.kind) is Fault.EVENT
+        raise (EventRejected if is_event else TransientError)(text) from error
 
 
 async def _raise_if_refused(handle: WorkflowUpdateHandle[Any]) -> None:
@@ -236,7 +266,9 @@ async def _with_result(
     try:
         async with asyncio.timeout(action.wait_for_result.total_seconds()):
             return replace(accepted, completed=True, result=await handle.result())
-    except (TimeoutError, RPCError, WorkflowUpdateRPCTimeoutOrCancelledError):
+    except WorkflowUpdateFailedError:
+        raise
+    except Exception:  # no answer in time, or one that a codec or the converter cannot read
         return accepted  # it is durably in Temporal all the same
 
 

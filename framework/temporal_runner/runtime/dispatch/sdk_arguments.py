@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
+from temporalio.client import Client
 from temporalio.common import (
     Priority,
     RetryPolicy,
@@ -15,9 +15,10 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
+from temporal_runner.config.fields import SearchAttributeType
 from temporal_runner.config.routes import PrioritySettings, RetryPolicySettings
 from temporal_runner.events.event import Event
-from temporal_runner.routing.actions import SignalWithStart, Start, UpdateWithStart
+from temporal_runner.routing.actions import Action, SignalWithStart, Start, UpdateWithStart
 
 
 def workflow_arguments(action: Start | SignalWithStart | UpdateWithStart) -> dict[str, Any]:
@@ -60,6 +61,21 @@ def trace_of(event: Event, listener: str) -> dict[str, Any]:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
+def is_writable(action: Action, client: Client) -> bool:
+    """Whether the converter alone has a form for what an action gives to Temporal."""
+    values = [*action.args, trace_of(action.event, action.listener)]
+    match action:
+        case Start(start=start, duplicate_args=more):
+            values += [*start.memo.values(), *more]
+        case SignalWithStart(start=start) | UpdateWithStart(start=start):
+            values += [*start.memo.values(), *start.args]
+    try:
+        client.data_converter.payload_converter.to_payloads(values)
+    except Exception:
+        return False
+    return True
+
+
 def retry_policy(settings: RetryPolicySettings | None) -> RetryPolicy | None:
     """The SDK's form of a retry policy; None leaves it to the server."""
     if settings is None:
@@ -78,7 +94,7 @@ def priority_of(settings: PrioritySettings | None, fairness_key: str | None) -> 
     )
 
 
-_SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] = {
+_SEARCH_ATTRIBUTE_KEYS: Mapping[SearchAttributeType, Callable[[str], SearchAttributeKey[Any]]] = {
     "Text": SearchAttributeKey.for_text,
     "Keyword": SearchAttributeKey.for_keyword,
     "Int": SearchAttributeKey.for_int,
@@ -90,38 +106,13 @@ _SEARCH_ATTRIBUTE_KEYS: Mapping[str, Callable[[str], SearchAttributeKey[Any]]] =
 
 
 def _search_attributes(
-    attributes: Mapping[str, tuple[str | None, Any]],
+    attributes: Mapping[str, tuple[SearchAttributeType, Any]],
 ) -> TypedSearchAttributes | None:
     if not attributes:
         return None
     return TypedSearchAttributes(
         [
-            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind or _kind_of(name, value)](name), value)
-            for name, (kind, value) in ((name, _dated(pair)) for name, pair in attributes.items())
-            if value is not None
+            SearchAttributePair(_SEARCH_ATTRIBUTE_KEYS[kind](name), value)
+            for name, (kind, value) in attributes.items()
         ]
     )
-
-
-def _dated(pair: tuple[str | None, Any]) -> tuple[str | None, Any]:
-    kind, value = pair
-    if kind == "Datetime" and isinstance(value, str):
-        return kind, datetime.fromisoformat(value)
-    return pair
-
-
-def _kind_of(name: str, value: Any) -> str:
-    match value:
-        case bool():
-            return "Bool"
-        case int():
-            return "Int"
-        case float():
-            return "Double"
-        case datetime():
-            return "Datetime"
-        case str():
-            return "Keyword"
-        case [*items] if all(isinstance(item, str) for item in items):
-            return "KeywordList"
-    raise ValueError(f"the search attribute {name} cannot hold a {type(value).__name__}")
