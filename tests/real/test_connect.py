@@ -23,9 +23,9 @@ from temporal_runner.runtime.connection.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (
     Authority,
+    cutting,
     forward_to,
     grpc_server,
-    refusing_strangers,
     serving,
     silent,
     web_server,
@@ -179,7 +179,7 @@ async def test_mutual_tls(temporal_server: TemporalServer, authority: Authority)
         server_root_ca_cert=authority.pem, client_cert=cert, client_private_key=key
     )
     tls = authority.server_context("127.0.0.1", ask_client=True)
-    with refusing_strangers(tls) as address:
+    with cutting(tls) as address:
         for client_tls in (without, False):
             error = await fails(address, tls=client_tls)
             assert isinstance(error, PermanentError)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-import ssl
 
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -34,7 +31,6 @@ def diagnose(error: Exception) -> Diagnosis:
     return Diagnosis(type(error).__name__)
 
 
-_HANDSHAKE_TIMEOUT = 2.0
 _WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
 _NOT_TEMPORAL = "it is not Temporal that answers there: check the address"
 _BY_TEXT = (
@@ -148,58 +144,3 @@ def _diagnose_rpc(error: RPCError) -> Diagnosis:
         kind = error.status.name.title().replace("_", "")
         return Diagnosis(kind, permanent=True, next_step=_WRONG_KEY)
     return Diagnosis(error.status.name.title().replace("_", ""))
-
-
-async def look_closer(address: str, error: RuntimeError, *, tls: bool) -> PermanentError | None:
-    """Whether a connection that was cut means TLS trouble: by a handshake, which settles it.
-
-    Args:
-        address: host:port.
-        error: What `Client.connect` raised.
-        tls: Whether the client spoke TLS.
-
-    Returns:
-        The error to report instead, or None where the failure may pass by itself.
-    """
-    if not re.search(ConnectError.CUT, str(error)):
-        return None
-    speaks_tls, wants_certificate = await _handshake(address)
-    if speaks_tls and not tls:
-        return PermanentError(
-            f"the server at {address} speaks TLS, and this client does not",
-            next_step="set `tls: {}` on the connection (TEMPORAL_TLS=true), with the certificates"
-            " that the server asks for",
-        )
-    if wants_certificate:
-        return PermanentError(
-            f"the server at {address} asks for a client certificate that it trusts",
-            next_step="set tls.client_cert_path and tls.client_key_path to a pair that it trusts",
-        )
-    return None
-
-
-async def _handshake(address: str) -> tuple[bool, bool]:
-    """Whether the server speaks TLS, and whether it then asks for a client's certificate."""
-    host, _, port = address.rpartition(":")
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only asked whether it is TLS; nothing is sent
-    context.set_alpn_protocols(["h2"])
-    try:
-        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
-    except (OSError, TimeoutError, ValueError):
-        return False, False
-    try:
-        # With TLS 1.3 a missing certificate shows only after the client's side of the handshake.
-        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
-            await reader.read(1)
-    except ssl.SSLError as error:
-        return True, "CERTIFICATE" in str(error)
-    except (OSError, TimeoutError):
-        pass
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    return True, False

@@ -39,7 +39,8 @@ from temporal_runner.plan.sdk_internals import (
 )
 from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
 from temporal_runner.retry.port_watch import look_at
-from temporal_runner.runtime.connection.failures import diagnose, look_closer
+from temporal_runner.runtime.connection.failures import diagnose
+from temporal_runner.runtime.connection.handshake import look_closer
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.values.redaction import remember
 
@@ -102,8 +103,7 @@ class Target:
                 self.address, namespace=self.namespace, runtime=quiet_runtime(), **self.arguments
             )
         except RuntimeError as error:
-            tls = bool(self.arguments.get("tls"))
-            if found := await look_closer(self.address, error, tls=tls):
+            if found := await look_closer(self.address, error, self.arguments):
                 raise found from error
             raise
         put_workflow_service(client, RequestIdService(client.service_client))
