@@ -94,8 +94,10 @@ def cutting(tls: ssl.SSLContext, port: int = 0) -> Iterator[str]:
         thread.join(5)
 
 
-def grpc_server(status: int, message: str = "") -> Conversation:
-    """Speaks gRPC, and answers every call with that status."""
+def grpc_server(
+    status: int, message: str = "", heard: list[dict[str, str]] | None = None
+) -> Conversation:
+    """Speaks gRPC, answers every call with that status, and keeps the headers of calls."""
 
     async def answer(reader: Reader, writer: Writer) -> None:
         connection = H2Connection(H2Configuration(client_side=False))
@@ -104,6 +106,9 @@ def grpc_server(status: int, message: str = "") -> Conversation:
         while data := await reader.read(65536):
             for event in connection.receive_data(data):
                 if isinstance(event, RequestReceived):
+                    if heard is not None:
+                        sent = event.headers or ()
+                        heard.append({key.decode(): value.decode() for key, value in sent})
                     headers = [
                         (":status", "200"),
                         ("content-type", "application/grpc"),

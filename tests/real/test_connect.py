@@ -254,7 +254,7 @@ async def test_a_certificate_without_its_key_is_permanent(authority: Authority) 
     half = TLSConfig(server_root_ca_cert=authority.pem, client_cert=authority.client_pair()[0])
     error = await fails(f"127.0.0.1:{free_port()}", tls=half)
     assert isinstance(error, PermanentError)
-    assert "correct the connection's options" in error.next_step
+    assert "set the client's key too" in error.next_step
 
 
 async def test_a_missing_namespace_is_permanent_unless_told_otherwise(
@@ -391,13 +391,13 @@ async def test_a_pair_that_is_none_is_permanent(authority: Authority) -> None:
     """A key of another certificate, and one that is no key, fail at once."""
     certificate, _ = authority.client_pair()
     _, other = authority.client_pair()
-    for key in (other, b"no key"):
+    for key, told in ((other, "they are no pair"), (b"no key", "it is no PEM")):
         pair = TLSConfig(
             server_root_ca_cert=authority.pem, client_cert=certificate, client_private_key=key
         )
         error = await fails(f"127.0.0.1:{free_port()}", tls=pair)
         assert isinstance(error, PermanentError)
-        assert "they are no pair" in str(error)
+        assert told in str(error)
 
 
 # runner wait. -------------------------------------------------------------------------------------

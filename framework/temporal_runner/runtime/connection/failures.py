@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_runner.errors import PermanentError
+from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan.sdk_internals import ConnectError
 from temporal_runner.retry.connector import Diagnosis
 
@@ -27,6 +28,8 @@ def diagnose(error: Exception) -> Diagnosis:
     text = str(error)
     for pattern, diagnosis in _BY_TEXT:
         if re.search(pattern, text):
+            if isinstance(error, TransientError):  # whoever raised it knows more than its text
+                return replace(diagnosis, permanent=False, tries=None)
             return diagnosis
     return Diagnosis(type(error).__name__)
 
