@@ -212,6 +212,9 @@ async def test_a_mistake_of_the_environment_is_named(
         ("tls: {server_ca_cert_path: gone.pem}", r"temporal.tls.server_ca_cert_path \(.*gone.pem"),
         ("tls: {server_ca_cert_data: text}", "temporal.tls.server_ca_cert_data: it is no PEM"),
         ('api_key: "a\\nb"', "temporal.api_key: .* no header can carry"),
+        ('grpc_meta: {"a b": x}', "temporal.grpc_meta.a b: that is no key"),
+        ('grpc_meta: {":path": x}', "temporal.grpc_meta.:path: that is no key"),
+        ("grpc_meta: {token-bin: x}", "temporal.grpc_meta.token-bin: that is no key"),
         ('grpc_meta: {token: "a\\nb"}', "temporal.grpc_meta.token: .* no header can carry"),
     ],
 )

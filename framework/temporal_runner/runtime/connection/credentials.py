@@ -6,6 +6,7 @@ takes a bundle that it cannot read for one without authorities and blames the se
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,7 @@ class Credentials:
             arguments["api_key"] = _header(self.api_key)
         if self.metadata:
             arguments["rpc_metadata"] = {
-                key: _header(source) for key, source in self.metadata.items()
+                _key(key, source): _header(source) for key, source in self.metadata.items()
             }
         return arguments
 
@@ -151,6 +152,15 @@ def _checked(source: Source | None, check: Callable[[bytes], bytes]) -> bytes | 
         return check(source.read())
     except NotPem as error:
         raise PermanentError(f"{source}: {error}", next_step=error.next_step) from None
+
+
+def _key(key: str, source: Source) -> str:
+    if not re.fullmatch(r"[\w.-]+", key, re.ASCII) or key.lower().endswith("-bin"):
+        raise PermanentError(
+            f"{source}: that is no key of gRPC metadata that has a text",
+            next_step="a key has letters, digits, - _ . and does not end in -bin",
+        )
+    return key
 
 
 def _header(source: Source) -> str:

@@ -13,6 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan.sdk_internals import ConnectError
 from temporal_runner.retry.connector import Diagnosis
+from temporal_runner.runtime.connection.tls_failures import diagnose_tls
 
 
 def diagnose(error: Exception) -> Diagnosis:
@@ -25,13 +26,29 @@ def diagnose(error: Exception) -> Diagnosis:
         return Diagnosis(
             "InvalidOptions", permanent=True, next_step="correct the connection's options"
         )
-    text = str(error)
+    diagnosis = _by_text(str(error))
+    if diagnosis is None:
+        return Diagnosis(type(error).__name__)
+    if isinstance(error, TransientError):  # whoever raised it knows more than its text
+        return replace(diagnosis, permanent=False, tries=None)
+    return diagnosis
+
+
+def _by_text(text: str) -> Diagnosis | None:
+    if found := diagnose_tls(text):
+        return found
+    if headers := re.search(ConnectError.INVALID_HEADERS, text):
+        return Diagnosis(
+            "InvalidMetadata",
+            headers[1],
+            permanent=True,
+            next_step="correct grpc_meta (TEMPORAL_GRPC_META_…): a key has letters, digits, - _ .,"
+            " a value is one line, and what ends in -bin cannot be given",
+        )
     for pattern, diagnosis in _BY_TEXT:
         if re.search(pattern, text):
-            if isinstance(error, TransientError):  # whoever raised it knows more than its text
-                return replace(diagnosis, permanent=False, tries=None)
             return diagnosis
-    return Diagnosis(type(error).__name__)
+    return None
 
 
 _WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
@@ -48,41 +65,21 @@ _BY_TEXT = (
         ),
     ),
     (
-        ConnectError.CERTIFICATE_NOT_TRUSTED,
-        Diagnosis(
-            "InvalidCertificate",
-            "the server's certificate is not trusted",
-            permanent=True,
-            next_step="set tls.server_ca_cert_path to the authority that signed the server's"
-            " certificate, and tls.server_name to the name in it",
-        ),
-    ),
-    (
-        ConnectError.CERTIFICATE_REFUSED,
-        Diagnosis(
-            "TlsRefused",
-            "the server refuses the client's certificate",
-            permanent=True,
-            next_step="the server refuses the client's certificate: set tls.client_cert_path and"
-            " tls.client_key_path to a pair that it trusts",
-        ),
-    ),
-    (
-        ConnectError.KEY_UNREADABLE,
-        Diagnosis(
-            "InvalidKey",
-            "the client's certificate or its key cannot be read, or they are no pair",
-            permanent=True,
-            next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
-        ),
-    ),
-    (
         ConnectError.UNAUTHENTICATED,
         Diagnosis("Unauthenticated", permanent=True, next_step=_WRONG_KEY),
     ),
     (
         ConnectError.PERMISSION_DENIED,
         Diagnosis("PermissionDenied", permanent=True, next_step=_WRONG_KEY),
+    ),
+    (
+        ConnectError.INVALID_URI,
+        Diagnosis(
+            "InvalidOptions",
+            "the address or tls.server_name is none",
+            permanent=True,
+            next_step="correct the address (host:port) and tls.server_name (a host's name)",
+        ),
     ),
     (
         ConnectError.NOT_GRPC,
