@@ -21,6 +21,7 @@ _ALLOWED = {
     "signed.py": {"given"},  # whether the prefix that the documentation shows stands before it
     "sources.py": {"secret"},  # the kit's, looked for in outputs
     "schemes.py": {"bool(self.secrets)", _HOW_MANY},
+    "temporal.py": {"self._credentials()"},  # ours, with those of ours that a client was made of
     "sns.py": {"texts['SignatureVersion']"},
 }
 """By file, what has such a name and is no secret, or is nothing that a stranger guesses."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from temporal_runner.errors import GaveUp, PermanentError, RunnerError, UsageError
     from temporal_runner.retry.connector import no_wait
-    from temporal_runner.runtime.connection.temporal import connect_to_temporal_with_retry
+    from temporal_runner.runtime.connection.connect import connect_to_temporal_with_retry
 
 __all__ = [
     "connect_to_temporal_with_retry",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "connect_to_temporal_with_retry": "temporal_runner.runtime.connection.temporal",
+    "connect_to_temporal_with_retry": "temporal_runner.runtime.connection.connect",
     "no_wait": "temporal_runner.retry.connector",
 }
 

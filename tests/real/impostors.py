@@ -27,9 +27,9 @@ Conversation = Callable[[Reader, Writer], Awaitable[None]]
 
 @asynccontextmanager
 async def serving(
-    conversation: Conversation, tls: ssl.SSLContext | None = None
+    conversation: Conversation, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[str]:
-    """Serve conversations on a free port; gives the address."""
+    """Serve conversations, on a free port by default; gives the address."""
     under_way: set[asyncio.Task[None]] = set()
 
     async def converse(reader: Reader, writer: Writer) -> None:
@@ -41,7 +41,7 @@ async def serving(
         under_way.discard(task)
         await _closed(writer)
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(converse, "127.0.0.1", port, ssl=tls)
     try:
         yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
@@ -72,12 +72,12 @@ async def web_server(reader: Reader, writer: Writer) -> None:
 
 
 @contextmanager
-def refusing_strangers(tls: ssl.SSLContext) -> Iterator[str]:
-    """A TLS server that asks for a certificate, and sends the alert that OpenSSL and Go send.
+def cutting(tls: ssl.SSLContext, port: int = 0) -> Iterator[str]:
+    """A TLS server that takes a client or refuses it, as the context says, then cuts it off.
 
-    In a thread with plain sockets: asyncio drops the alert.
+    In a thread with plain sockets: asyncio drops the alert that OpenSSL and Go send.
     """
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
 
     def accept() -> None:
         with contextlib.suppress(OSError):
@@ -98,8 +98,10 @@ def refusing_strangers(tls: ssl.SSLContext) -> Iterator[str]:
         thread.join(5)
 
 
-def grpc_server(status: int, message: str = "") -> Conversation:
-    """Speaks gRPC, and answers every call with that status."""
+def grpc_server(
+    status: int, message: str = "", heard: list[dict[str, str]] | None = None
+) -> Conversation:
+    """Speaks gRPC, answers every call with that status, and keeps the headers of calls."""
 
     async def answer(reader: Reader, writer: Writer) -> None:
         connection = H2Connection(H2Configuration(client_side=False))
@@ -108,6 +110,9 @@ def grpc_server(status: int, message: str = "") -> Conversation:
         while data := await reader.read(65536):
             for event in connection.receive_data(data):
                 if isinstance(event, RequestReceived):
+                    if heard is not None:
+                        sent = event.headers or ()
+                        heard.append({key.decode(): value.decode() for key, value in sent})
                     headers = [
                         (":status", "200"),
                         ("content-type", "application/grpc"),

@@ -23,9 +23,9 @@ from temporal_runner.runtime.connection.target import make_target
 from tests.conftest import WriteConfig
 from tests.real.impostors import (
     Authority,
+    cutting,
     forward_to,
     grpc_server,
-    refusing_strangers,
     serving,
     silent,
     web_server,
@@ -179,7 +179,7 @@ async def test_mutual_tls(temporal_server: TemporalServer, authority: Authority)
         server_root_ca_cert=authority.pem, client_cert=cert, client_private_key=key
     )
     tls = authority.server_context("127.0.0.1", ask_client=True)
-    with refusing_strangers(tls) as address:
+    with cutting(tls) as address:
         for client_tls in (without, False):
             error = await fails(address, tls=client_tls)
             assert isinstance(error, PermanentError)
@@ -254,7 +254,7 @@ async def test_a_certificate_without_its_key_is_permanent(authority: Authority) 
     half = TLSConfig(server_root_ca_cert=authority.pem, client_cert=authority.client_pair()[0])
     error = await fails(f"127.0.0.1:{free_port()}", tls=half)
     assert isinstance(error, PermanentError)
-    assert "correct the connection's options" in error.next_step
+    assert "set the client's key too" in error.next_step
 
 
 async def test_a_missing_namespace_is_permanent_unless_told_otherwise(
@@ -391,13 +391,13 @@ async def test_a_pair_that_is_none_is_permanent(authority: Authority) -> None:
     """A key of another certificate, and one that is no key, fail at once."""
     certificate, _ = authority.client_pair()
     _, other = authority.client_pair()
-    for key in (other, b"no key"):
+    for key, told in ((other, "they are no pair"), (b"no key", "it is no PEM")):
         pair = TLSConfig(
             server_root_ca_cert=authority.pem, client_cert=certificate, client_private_key=key
         )
         error = await fails(f"127.0.0.1:{free_port()}", tls=pair)
         assert isinstance(error, PermanentError)
-        assert "they are no pair" in str(error)
+        assert told in str(error)
 
 
 # runner wait. -------------------------------------------------------------------------------------

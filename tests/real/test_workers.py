@@ -22,7 +22,7 @@ from temporal_runner.config.load import load
 from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.plan import Plan, make_plan
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.runtime.connection.target import load_profile
+from temporal_runner.runtime.connection.profile import load_profile
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.supervisor import Component, Supervisor
 from temporal_runner.runtime.workers.component import WorkerComponent

@@ -18,7 +18,11 @@ from temporal_runner.values.texts import Text
 
 
 class TlsSettings(Section):
-    """TLS to Temporal; each certificate as a file or as PEM text."""
+    """TLS to Temporal; each certificate as a file or as PEM text.
+
+    What is left out comes from the environment and the profile (TEMPORAL_TLS_SERVER_NAME, …); the
+    client's certificate and key count as one. Files are read anew at every connect.
+    """
 
     disabled: bool = False
     """Use no TLS, also where a profile or an API key would turn it on."""
@@ -72,8 +76,9 @@ class ConnectionSettings(Section):
     """A Temporal cluster and namespace.
 
     What is left out comes from the environment variables and the TOML profile that
-    `temporalio.envconfig` reads (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …), and
-    at last is localhost:7233 and the namespace default.
+    `temporalio.envconfig` reads (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, …), by the
+    same rules, and at last is localhost:7233 and the namespace default. An empty variable counts as
+    not set. Secrets that are `{from_file: PATH}` are read anew at every connect.
     """
 
     address: Address | None = None
@@ -83,9 +88,9 @@ class ConnectionSettings(Section):
     profile: Text | None = None
     """A profile of the TOML file."""
     config_file: Path | None = None
-    """The TOML file, where it is not in its usual place."""
+    """The TOML file, where it is not in its usual place; it has to be there."""
     api_key: Secret | None = None
-    """An API key; it turns TLS on."""
+    """An API key; it turns TLS on. Blanks and line ends around it are no part of it."""
     tls: TlsSettings | None = None
     """TLS options; `tls: {}` is TLS with the system's authorities."""
     grpc_meta: dict[str, Secret] = {}

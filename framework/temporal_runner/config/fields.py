@@ -24,6 +24,7 @@ _NAME = r"[A-Za-z_][\w.]*"
 _TARGET = f"^{_NAME}:{_NAME}$"
 _MODULE_OR_TARGET = f"^{_NAME}(:{_NAME})?$"
 _ADDRESS = r"^(\[[0-9A-Fa-f:]+\]|[^:/@\s]+):\d{1,5}$"
+_LAST_PORT = 65535
 
 
 def _matching(pattern: str, message: str) -> AfterValidator:
@@ -49,9 +50,17 @@ ModuleOrTarget = Annotated[
 ]
 """A module (all that it defines) or one thing in it, "package.module:name"."""
 
+
+def _has_a_port(address: str) -> str:
+    if int(address.rpartition(":")[2]) > _LAST_PORT:
+        raise PydanticCustomError("port", "there is no such port: the last one is 65535")
+    return address
+
+
 Address = Annotated[
     str,
     _matching(_ADDRESS, "must be host:port, such as localhost:7233"),
+    AfterValidator(_has_a_port),
     Field(json_schema_extra={"pattern": _ADDRESS}),
 ]
 """A host and a port."""

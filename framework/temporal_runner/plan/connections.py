@@ -5,7 +5,11 @@ from __future__ import annotations
 from temporalio.client import Interceptor, Plugin
 from temporalio.converter import DataConverter
 
-from temporal_runner.config.connections import ConnectionSettings, TemporalSettings
+from temporal_runner.config.connections import (
+    ConnectionSettings,
+    TemporalSettings,
+    TlsSettings,
+)
 from temporal_runner.config.problems import Loc
 from temporal_runner.plan.definitions import extension_of
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan
@@ -37,7 +41,24 @@ def _on_default_cluster(
         for key in ConnectionSettings.model_fields
         if key in temporal.model_fields_set
     }
+    if temporal.tls is not None and settings.tls is not None:
+        changes["tls"] = _tls_over(settings.tls, temporal.tls)
+    if "grpc_meta" in changes:
+        changes["grpc_meta"] = {**temporal.grpc_meta, **settings.grpc_meta}
     return ConnectionSettings.model_construct(**{**base, **changes})
+
+
+def _tls_over(settings: TlsSettings, base: TlsSettings) -> TlsSettings:
+    """Certificate by certificate; a client's pair is one thing."""
+    own = {name: getattr(settings, name) for name in settings.model_fields_set}
+    kept = {name: getattr(base, name) for name in base.model_fields_set}
+    for part in ("server_ca_cert", "client_cert", "client_key"):
+        if own.keys() & {f"{part}_path", f"{part}_data"}:
+            for form in ("path", "data"):
+                kept.pop(f"{part}_{form}", None)
+    if "disabled" not in own:
+        kept.pop("disabled", None)  # a section of its own turns TLS on
+    return TlsSettings.model_construct(**{**kept, **own})
 
 
 def _plan(

@@ -26,11 +26,22 @@ class ConnectError(StrEnum):
     """What `Client.connect` says in the RuntimeError that it raises for everything: patterns."""
 
     TLS_TO_PLAINTEXT = "InvalidContentType"
-    CERTIFICATE_NOT_TRUSTED = "UnknownIssuer|InvalidCertificate|NotValidForName|invalid peer cert"
-    CERTIFICATE_REFUSED = (
-        "CertificateRequired|HandshakeFailure|DecryptError|BadCertificate|UnknownCA|AccessDenied"
+    SERVER_CERTIFICATE = (
+        r"InvalidCertificate\((.*)\)|invalid peer cert|UnknownIssuer|NotValidForName"
     )
-    KEY_UNREADABLE = "PrivateKeyParseError|CertificateParseError|InconsistentKeys"
+    NOT_VALID_YET = r"NotValidYetContext \{ time: UnixTime\((\d+)\), not_before: UnixTime\((\d+)\)"
+    EXPIRED = r"ExpiredContext \{ time: UnixTime\((\d+)\), not_after: UnixTime\((\d+)\)"
+    OTHER_NAME = r"NotValidForNameContext \{ expected: .*, presented: \[(.*?)\] \}"
+    AUTHORITY_AS_SERVER = "CaUsedAsEndEntity"
+    NOT_FOR_SERVERS = "InvalidPurpose"
+    ALERT = r"(?:AlertReceived\(|received fatal alert: )(\w+)"
+    NO_PAIR = "InconsistentKeys"
+    KEY_UNREADABLE = "PrivateKeyParseError"
+    CERTIFICATE_UNREADABLE = "CertificateParseError|NoCertificatesPresented"
+    NO_HTTP2 = "H2NotNegotiated"
+    CUT_IN_HANDSHAKE = "tls handshake eof"
+    INVALID_HEADERS = r"Invalid headers: ([^\n]*)"
+    INVALID_URI = "Invalid URI|InvalidUri"
     UNAUTHENTICATED = "Unauthenticated"
     PERMISSION_DENIED = "PermissionDenied"
     NOT_GRPC = "h2 protocol error|FRAME_SIZE_ERROR"

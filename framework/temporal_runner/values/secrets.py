@@ -34,15 +34,31 @@ class Secret:
     `{from_file: PATH}` (read when the config loads; one trailing newline is dropped).
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_file", "_text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, file: Path | None = None) -> None:
         self._text = text
+        self._file = file
         remember(text)
 
     def reveal(self) -> str:
         """The value itself: hand it to the library that needs it, and to nothing else."""
         return self._text
+
+    def fresh(self) -> str:
+        """The value as its file holds it by now, for what is presented again and again.
+
+        Raises:
+            OSError: The file cannot be read any more.
+            ValueError: It is no text, or empty.
+        """
+        if self._file is None:
+            return self._text
+        text = read_secret(self._file)
+        if not text:
+            raise ValueError("it is empty")
+        remember(text)
+        return text
 
     def __repr__(self) -> str:
         return "Secret('***')"
@@ -87,7 +103,7 @@ class Secret:
                     raise PydanticCustomError(
                         "secret", "the secret's file {path} is empty", {"path": path}
                     )
-                return cls(text)
+                return cls(text, Path(path))
         raise PydanticCustomError(
             "secret",
             "a secret is a text (in quotes, and not empty), {hint}",

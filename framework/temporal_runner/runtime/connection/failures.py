@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
-import ssl
+from dataclasses import replace
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from temporal_runner.errors import PermanentError
+from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan.sdk_internals import ConnectError
 from temporal_runner.retry.connector import Diagnosis
+from temporal_runner.runtime.connection.tls_failures import diagnose_tls
 
 
 def diagnose(error: Exception) -> Diagnosis:
@@ -27,14 +26,31 @@ def diagnose(error: Exception) -> Diagnosis:
         return Diagnosis(
             "InvalidOptions", permanent=True, next_step="correct the connection's options"
         )
-    text = str(error)
+    diagnosis = _by_text(str(error))
+    if diagnosis is None:
+        return Diagnosis(type(error).__name__)
+    if isinstance(error, TransientError):  # whoever raised it knows more than its text
+        return replace(diagnosis, permanent=False, tries=None)
+    return diagnosis
+
+
+def _by_text(text: str) -> Diagnosis | None:
+    if found := diagnose_tls(text):
+        return found
+    if headers := re.search(ConnectError.INVALID_HEADERS, text):
+        return Diagnosis(
+            "InvalidMetadata",
+            headers[1],
+            permanent=True,
+            next_step="correct grpc_meta (TEMPORAL_GRPC_META_…): a key has letters, digits, - _ .,"
+            " a value is one line, and what ends in -bin cannot be given",
+        )
     for pattern, diagnosis in _BY_TEXT:
         if re.search(pattern, text):
             return diagnosis
-    return Diagnosis(type(error).__name__)
+    return None
 
 
-_HANDSHAKE_TIMEOUT = 2.0
 _WRONG_KEY = "check the API key or the client certificate, and that they belong to this namespace"
 _NOT_TEMPORAL = "it is not Temporal that answers there: check the address"
 _BY_TEXT = (
@@ -49,41 +65,21 @@ _BY_TEXT = (
         ),
     ),
     (
-        ConnectError.CERTIFICATE_NOT_TRUSTED,
-        Diagnosis(
-            "InvalidCertificate",
-            "the server's certificate is not trusted",
-            permanent=True,
-            next_step="set tls.server_ca_cert_path to the authority that signed the server's"
-            " certificate, and tls.server_name to the name in it",
-        ),
-    ),
-    (
-        ConnectError.CERTIFICATE_REFUSED,
-        Diagnosis(
-            "TlsRefused",
-            "the server refuses the client's certificate",
-            permanent=True,
-            next_step="the server refuses the client's certificate: set tls.client_cert_path and"
-            " tls.client_key_path to a pair that it trusts",
-        ),
-    ),
-    (
-        ConnectError.KEY_UNREADABLE,
-        Diagnosis(
-            "InvalidKey",
-            "the client's certificate or its key cannot be read, or they are no pair",
-            permanent=True,
-            next_step="give tls.client_cert and tls.client_key as a pair of PEM texts or files",
-        ),
-    ),
-    (
         ConnectError.UNAUTHENTICATED,
         Diagnosis("Unauthenticated", permanent=True, next_step=_WRONG_KEY),
     ),
     (
         ConnectError.PERMISSION_DENIED,
         Diagnosis("PermissionDenied", permanent=True, next_step=_WRONG_KEY),
+    ),
+    (
+        ConnectError.INVALID_URI,
+        Diagnosis(
+            "InvalidOptions",
+            "the address or tls.server_name is none",
+            permanent=True,
+            next_step="correct the address (host:port) and tls.server_name (a host's name)",
+        ),
     ),
     (
         ConnectError.NOT_GRPC,
@@ -148,58 +144,3 @@ def _diagnose_rpc(error: RPCError) -> Diagnosis:
         kind = error.status.name.title().replace("_", "")
         return Diagnosis(kind, permanent=True, next_step=_WRONG_KEY)
     return Diagnosis(error.status.name.title().replace("_", ""))
-
-
-async def look_closer(address: str, error: RuntimeError, *, tls: bool) -> PermanentError | None:
-    """Whether a connection that was cut means TLS trouble: by a handshake, which settles it.
-
-    Args:
-        address: host:port.
-        error: What `Client.connect` raised.
-        tls: Whether the client spoke TLS.
-
-    Returns:
-        The error to report instead, or None where the failure may pass by itself.
-    """
-    if not re.search(ConnectError.CUT, str(error)):
-        return None
-    speaks_tls, wants_certificate = await _handshake(address)
-    if speaks_tls and not tls:
-        return PermanentError(
-            f"the server at {address} speaks TLS, and this client does not",
-            next_step="set `tls: {}` on the connection (TEMPORAL_TLS=true), with the certificates"
-            " that the server asks for",
-        )
-    if wants_certificate:
-        return PermanentError(
-            f"the server at {address} asks for a client certificate that it trusts",
-            next_step="set tls.client_cert_path and tls.client_key_path to a pair that it trusts",
-        )
-    return None
-
-
-async def _handshake(address: str) -> tuple[bool, bool]:
-    """Whether the server speaks TLS, and whether it then asks for a client's certificate."""
-    host, _, port = address.rpartition(":")
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # only asked whether it is TLS; nothing is sent
-    context.set_alpn_protocols(["h2"])
-    try:
-        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
-            reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
-    except (OSError, TimeoutError, ValueError):
-        return False, False
-    try:
-        # With TLS 1.3 a missing certificate shows only after the client's side of the handshake.
-        async with asyncio.timeout(_HANDSHAKE_TIMEOUT):
-            await reader.read(1)
-    except ssl.SSLError as error:
-        return True, "CERTIFICATE" in str(error)
-    except (OSError, TimeoutError):
-        pass
-    finally:
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
-    return True, False

@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -27,27 +25,21 @@ from temporalio.runtime import (
     TelemetryConfig,
     TelemetryFilter,
 )
-from temporalio.service import GrpcCompression, RPCError, RPCStatusCode, TLSConfig
+from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
-from temporal_runner.config.connections import TlsSettings
-from temporal_runner.errors import TransientError, UsageError
+from temporal_runner.errors import PermanentError, TransientError, UsageError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.plan.sdk_internals import (
-    RUNTIME_THREADS,
-    put_workflow_service,
-    without_excerpts,
-)
+from temporal_runner.plan.sdk_internals import RUNTIME_THREADS, put_workflow_service
 from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
 from temporal_runner.retry.port_watch import look_at
-from temporal_runner.runtime.connection.failures import diagnose, look_closer
+from temporal_runner.runtime.connection.credentials import Credentials
+from temporal_runner.runtime.connection.failures import diagnose
+from temporal_runner.runtime.connection.handshake import look_closer
+from temporal_runner.runtime.connection.merge import checked_address, merged
+from temporal_runner.runtime.connection.profile import Profile, load_profile
 from temporal_runner.runtime.connection.service import RequestIdService
-from temporal_runner.values.redaction import remember
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
-log = logging.getLogger("temporal_runner.temporal")
-
-_NOT_SUPPORTED = ("TEMPORAL_CODEC_", "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION")
-"""What other SDKs and the CLI read and `temporalio.envconfig` drops without a word."""
 _THREADS = "1"
 """Threads of the SDK's runtime. What they bring Python takes one at a time, so that a second one
 mostly wakes and is put to sleep again: with one a start costs an eighth less CPU. Who sets the
@@ -66,7 +58,8 @@ class Target:
     Attributes:
         address: host:port.
         namespace: The namespace.
-        arguments: The other arguments of `Client.connect`.
+        arguments: The other arguments of `Client.connect`, less the credentials.
+        credentials: What is read anew at each connect.
         retry_on: Failures that are waited out though they are permanent by default:
             `namespace_not_found`, `permission_denied`.
     """
@@ -74,6 +67,7 @@ class Target:
     address: str
     namespace: str
     arguments: Mapping[str, Any] = field(repr=False)
+    credentials: Credentials = field(default_factory=Credentials, repr=False)
     retry_on: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
@@ -96,14 +90,17 @@ class Target:
         return Connector(str(self), retry, diagnose=self.diagnose, log=log, look=look)
 
     async def connect(self) -> Client:
-        """One attempt: connect, ask for health, ask for the namespace."""
+        """One attempt: read the credentials, connect, ask for health, ask for the namespace."""
+        try:
+            arguments = {**self.credentials.read(), **self.arguments}
+        except PermanentError as error:  # it was there when the target was made: it is replaced
+            raise TransientError(str(error)) from None
         try:
             client = await Client.connect(
-                self.address, namespace=self.namespace, runtime=quiet_runtime(), **self.arguments
+                self.address, namespace=self.namespace, runtime=quiet_runtime(), **arguments
             )
         except RuntimeError as error:
-            tls = bool(self.arguments.get("tls"))
-            if found := await look_closer(self.address, error, tls=tls):
+            if found := await look_closer(self.address, error, arguments):
                 raise found from error
             raise
         put_workflow_service(client, RequestIdService(client.service_client))
@@ -141,95 +138,48 @@ def make_target(plan: ConnectionPlan) -> Target:
     """Where a connection goes, with the environment and the TOML profile below its settings.
 
     Raises:
-        UsageError: The profile or a certificate's file cannot be read.
+        UsageError: A value cannot be used, wherever it comes from.
     """
     settings = plan.settings
+    prefix = f"connection {plan.name}: " if plan.name else "temporal."
     own_cluster = plan.name != "" and (settings.address or settings.profile)
-    profile = load_profile(settings.profile, settings.config_file, ignore_env=bool(own_cluster))
+    profile = load_profile(
+        settings.profile, settings.config_file, ignore_env=bool(own_cluster), prefix=prefix
+    )
     arguments: dict[str, Any] = {
         "data_converter": plan.data_converter or pydantic_data_converter,
         "plugins": list(plan.plugins),
         "interceptors": list(plan.interceptors),
         "grpc_compression": _COMPRESSION[settings.grpc_compression],
-        **profile_arguments(profile),
     }
     if settings.identity:
         arguments["identity"] = settings.identity
-    if settings.grpc_meta:
-        own = {key: value.reveal() for key, value in settings.grpc_meta.items()}
-        arguments["rpc_metadata"] = {**arguments.get("rpc_metadata", {}), **own}
-    if settings.api_key:
-        arguments["api_key"] = settings.api_key.reveal()
-        arguments.setdefault("tls", True)
-    if settings.tls is not None:
-        arguments["tls"] = _tls(settings.tls)
-    for secret in (arguments.get("api_key"), *arguments.get("rpc_metadata", {}).values()):
-        if isinstance(secret, str):  # the profile's, too
-            remember(secret)
+    credentials = merged(settings, profile, prefix)
+    try:
+        credentials.read()  # what can be known now is not told at the first connection
+    except PermanentError as error:
+        raise UsageError(str(error)) from None
+    address = settings.address or profile_address(profile)
+    if int(address.rpartition(":")[2]) == 0 and plan.dev_server is None:
+        raise UsageError(f"{prefix}address: {address}: there is no port 0 to connect to")
     return Target(
-        settings.address or profile.address or "localhost:7233",
-        settings.namespace or profile.namespace or "default",
+        address,
+        settings.namespace or profile.values.namespace or "default",
         arguments,
+        credentials,
         frozenset(settings.retry_on),
     )
 
 
-def profile_arguments(profile: ClientConfigProfile) -> dict[str, Any]:
-    """What a profile says of how to connect, as arguments of `Client.connect`."""
-    config = dict(profile.to_client_connect_config())
-    return {key: config[key] for key in ("api_key", "tls", "rpc_metadata") if key in config}
-
-
-def load_profile(
-    name: str | None, config_file: Path | None, *, ignore_env: bool
-) -> ClientConfigProfile:
-    """A profile of the TOML file with the TEMPORAL_* variables over it.
-
-    Args:
-        name: The profile; None is `default` or what TEMPORAL_PROFILE says.
-        config_file: The file; None is its usual place.
-        ignore_env: Take nothing from the environment, and no file that no profile is named of.
+def profile_address(profile: Profile) -> str:
+    """The address of a profile, by the rule of the config.
 
     Raises:
-        UsageError: The file cannot be read, or has no such profile.
+        UsageError: It is none.
     """
-    if ignore_env and name is None:
-        return ClientConfigProfile()
-    for variable in sorted(os.environ) if not ignore_env else ():
-        if variable.startswith(_NOT_SUPPORTED):
-            log.warning("%s is set, which Temporal's Python SDK does not support", variable)
-    try:
-        return ClientConfigProfile.load(
-            name,
-            config_source=config_file,
-            disable_env=ignore_env,
-        )
-    # The SDK's Rust side raises RuntimeError for a bad file and for an unknown profile.
-    except (RuntimeError, ValueError, OSError) as error:
-        where = f" (profile {name!r})" if name else ""
-        what = f"Temporal's client configuration{where}"
-        raise UsageError(f"{what}: {without_excerpts(error)}") from None
-
-
-def _tls(settings: TlsSettings) -> TLSConfig | bool:
-    if settings.disabled:
-        return False
-
-    def pem(path: Path | None, text: str | None) -> bytes | None:
-        if path is None:
-            return text.encode() if text else None
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise UsageError(f"cannot read the certificate {path}: {error.strerror}") from error
-
-    key = settings.client_key_data.reveal() if settings.client_key_data else None
-    return TLSConfig(
-        domain=settings.server_name,
-        server_root_ca_cert=pem(settings.server_ca_cert_path, settings.server_ca_cert_data),
-        client_cert=pem(settings.client_cert_path, settings.client_cert_data),
-        client_private_key=pem(settings.client_key_path, key),
-    )
+    if not profile.values.address:
+        return "localhost:7233"
+    return checked_address(profile.values.address, profile.origin("address"))
 
 
 _runtime: Runtime | None = None

@@ -1,7 +1,4 @@
-"""Temporal through the shared connector: connected with retries, then watched.
-
-Also the same for code outside the runner: `connect_to_temporal_with_retry`.
-"""
+"""Temporal through the shared connector: connected with retries, then watched."""
 
 from __future__ import annotations
 
@@ -11,22 +8,17 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
 
-from temporal_runner.errors import TransientError
+from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.plan import ConnectionPlan
-from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.retry.backoff import Backoff, Jitter, NoOptions, Timing, WaitGenerator
+from temporal_runner.retry.backoff import Backoff, Timing
 from temporal_runner.retry.connector import Connector, RetryOptions
 from temporal_runner.runtime.connection.target import (
-    Target,
     check_usable,
-    load_profile,
     make_target,
-    profile_arguments,
 )
 from temporal_runner.values.wording import one_line
 
@@ -58,6 +50,7 @@ class TemporalConnection:
         self.error = "not connected yet"
         self.restart = plan.retry
         self._client: Client | None = None
+        self._presented: dict[str, Any] = {}
         self._when_lost: list[Callable[[], None]] = []
         self._lost_at = 0.0
         self._available = asyncio.Event()
@@ -134,11 +127,24 @@ class TemporalConnection:
 
     async def _connect(self) -> Client:
         try:
-            return await self.target.connect()
+            return await self._new_client()
         except Exception as error:
             self.error = _cause(error)
             self._tell_lost()
             raise
+
+    async def _new_client(self) -> Client:
+        presented = self._credentials()
+        client = await self.target.connect()
+        self._presented = presented
+        return client
+
+    def _credentials(self) -> dict[str, Any]:
+        """What the next client would present; of what cannot be read just now, as before."""
+        try:
+            return self.target.credentials.read()
+        except PermanentError:
+            return self._presented
 
     def _up(self, connector: Connector) -> None:
         log.info("connected to %s", self.target)
@@ -186,8 +192,9 @@ class TemporalConnection:
 
     async def _recover(self) -> None:
         try:
-            if self._alone and time.monotonic() - self._lost_at > _SHORT_OUTAGE:
-                self._client = await self.target.connect()
+            long = time.monotonic() - self._lost_at > _SHORT_OUTAGE
+            if (self._alone and long) or self._credentials() != self._presented:
+                self._client = await self._new_client()
             else:
                 await check_usable(self.client)
         except Exception as error:
@@ -207,86 +214,3 @@ def _each_second(retry: RetryOptions) -> RetryOptions:
 
 def _cause(error: BaseException) -> str:
     return one_line(error) or type(error).__name__
-
-
-async def connect_to_temporal_with_retry(
-    address: str | None = None,
-    namespace: str | None = None,
-    *,
-    strategy: str | Callable[[Timing], WaitGenerator] = "exponential",
-    base_delay: float | timedelta = 0.5,
-    max_delay: float | timedelta = 30.0,
-    factor: float | None = None,
-    jitter: Jitter | None = None,
-    max_attempts: int | None = None,
-    timeout: float | timedelta | None = 600.0,
-    attempt_timeout: float | timedelta | None = 10.0,
-    wake_on_port: bool = True,
-    retry_on: tuple[str, ...] = (),
-    **arguments: Any,
-) -> Client:
-    """Connect to a Temporal that may be late: `Client.connect` with the runner's retries.
-
-    Args:
-        address: host:port; by default what `temporalio.envconfig` finds (TEMPORAL_ADDRESS or a
-            TOML profile), else localhost:7233.
-        namespace: The namespace; found in the same way, else default.
-        strategy: A backoff strategy's name (built-in or of an installed plugin), or a function
-            that takes a `Timing` and returns a wait generator of the backoff library.
-        base_delay: Seconds or a timedelta; the first delay.
-        max_delay: Seconds or a timedelta; no delay is longer.
-        factor: By how much a delay grows; None is the strategy's own.
-        jitter: "full", "equal" or "none"; None is the strategy's own, mostly full.
-        max_attempts: How many attempts, the first included; None is no limit.
-        timeout: Seconds or a timedelta after which to give up; None is no limit.
-        attempt_timeout: Seconds or a timedelta that one attempt may take; None is no limit.
-        wake_on_port: Look at the port between two attempts, and try at once when it opens; not for
-            a fleet.
-        retry_on: Failures to wait out that are permanent by default: "namespace_not_found",
-            "permission_denied".
-        **arguments: More arguments of `Client.connect`, such as `tls`, `api_key`,
-            `data_converter`. Those that are not given come from the environment too.
-
-    Returns:
-        A connected client, whose namespace exists.
-
-    Raises:
-        PermanentError: A failure that trying again cannot mend, such as a wrong certificate; its
-            `next_step` says what to do.
-        GaveUp: The attempts or the time are used up.
-        PluginError: There is no such strategy.
-        UsageError: The TOML profile cannot be read.
-    """
-    profile = load_profile(None, None, ignore_env=False)
-    target = Target(
-        address or profile.address or "localhost:7233",
-        namespace or profile.namespace or "default",
-        {**profile_arguments(profile), **arguments},
-        frozenset(retry_on),
-    )
-    timing = Timing(_seconds(base_delay), _seconds(max_delay), factor)
-    options = RetryOptions(
-        _backoff(strategy, timing, jitter),
-        max_attempts=max_attempts,
-        timeout=None if timeout is None else _seconds(timeout),
-        attempt_timeout=None if attempt_timeout is None else _seconds(attempt_timeout),
-        wake_on_port=wake_on_port,
-    )
-    return await target.connector(options, log).call(target.connect)
-
-
-def _backoff(
-    strategy: str | Callable[[Timing], WaitGenerator], timing: Timing, jitter: Jitter | None
-) -> Backoff:
-    if callable(strategy):
-        make = strategy
-        return Backoff(
-            "custom", lambda given, _: make(given), timing, NoOptions(), jitter or "full"
-        )
-    strategies = Catalog.installed().strategies
-    kind, build = strategies.get(strategy), strategies.build(strategy)
-    return Backoff(kind.name, build, timing, kind.options(), jitter or kind.jitter)
-
-
-def _seconds(duration: float | timedelta) -> float:
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.plan import ConnectionPlan, connection_plans
 from temporal_runner.plugin.catalog import Catalog
+from temporal_runner.runtime.connection.merge import checked_address
 from temporal_runner.runtime.connection.target import make_target
 
 log = logging.getLogger("temporal_runner.wait")
@@ -36,6 +37,8 @@ async def wait_for_temporal(
         PermanentError: Waiting cannot help.
         GaveUp: The time is over, or the one attempt failed.
     """
+    if address is not None:
+        checked_address(address, f"--address {address}")
     plans = connection_plans(loaded, Catalog.installed())
     until = None if timeout is None else time.monotonic() + timeout
     for plan in plans:
