@@ -99,8 +99,9 @@ class WorkerSettings(Section):
     workflows: tuple[ModuleOrTarget, ...] = ()
     """Workflow classes, "module:Class", or a module: every @workflow.defn in it."""
     activities: tuple[ModuleOrTarget, ...] = ()
-    """Activities, "module:function", or a module: every @activity.defn in it. A class or a
-    function that returns an object gives that object's activity methods."""
+    """Activities, "module:function", or a module: every @activity.defn in it. A class,
+    or a function that says by its return annotation that it makes an object of one, gives that
+    object's activity methods. Nothing else is called."""
     connection: Text | None = None
     """One of `connections`; by default `temporal`."""
     identity: Text | None = None
@@ -150,7 +151,7 @@ class WorkerSettings(Section):
     passthrough_modules: tuple[Text, ...] = ()
     """Modules that the sandbox does not load anew for each workflow."""
     interceptors: tuple[Target, ...] = ()
-    """Worker interceptors, or functions that return them."""
+    """Worker interceptors, or classes or functions without arguments that make them."""
     plugins: tuple[Target, ...] = ()
     """The SDK's own worker plugins, or functions that return them."""
     activity_executor: ExecutorSettings = ExecutorSettings()

@@ -48,10 +48,11 @@ def _plan(
         name=name,
         settings=settings,
         retry=retry,
-        data_converter=resolver.attempt(
-            lambda: extension_of(converter, DataConverter) if converter else None,
-            (*loc, "data_converter"),
-        ),
+        data_converter=resolver.find(
+            converter, lambda target: extension_of(target, DataConverter), (*loc, "data_converter")
+        )
+        if converter
+        else None,
         plugins=resolver.extensions(settings.plugins, Plugin, (*loc, "plugins")),
         interceptors=resolver.extensions(
             settings.interceptors, Interceptor, (*loc, "interceptors")

@@ -10,14 +10,14 @@ from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.problems import ConfigError, Spot, in_order
 from temporal_runner.config.yaml_tree import Node
 from temporal_runner.errors import PluginError, UsageError
-from temporal_runner.plan import definitions
 from temporal_runner.plan.connections import plan_connections
+from temporal_runner.plan.imports import add_import_paths
 from temporal_runner.plan.listeners import Listeners
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan
 from temporal_runner.plan.resolve import Resolver
 from temporal_runner.plan.retries import Retries
 from temporal_runner.plan.task_queues import TaskQueues
-from temporal_runner.plan.workers import plan_worker
+from temporal_runner.plan.workers import plan_worker, warn_of_left_out
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.values.wording import suggest
 
@@ -39,13 +39,14 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     settings = loaded.settings
     only = set(only)
     _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(settings.import_paths)
+    add_import_paths(settings.import_paths)
     resolver = Resolver(loaded, catalog)
     retries = Retries(resolver)
     connections = plan_connections(resolver, retries.retry)
     workers = [
         plan for name in settings.workers if (plan := plan_worker(resolver, retries.restart, name))
     ]
+    warn_of_left_out(resolver, workers)
     plans = Listeners(resolver, retries, TaskQueues(loaded, workers), only)
     listeners = [found for name in settings.listeners if (found := plans.plan(name))]
     plans.check_options_of_the_rest()
@@ -85,7 +86,7 @@ def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[Conn
         tree = Node({}, Spot(Path(), 1, 1))
         loaded = LoadedConfig(Path(), tree, RunnerConfig())
     _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(loaded.settings.import_paths)
+    add_import_paths(loaded.settings.import_paths)
     resolver = Resolver(loaded, catalog)
     plans = plan_connections(resolver, Retries(resolver).retry)
     _drop_absent_of_the_rest(loaded, running=())

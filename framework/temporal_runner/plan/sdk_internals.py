@@ -22,6 +22,10 @@ RUNTIME_THREADS = "TOKIO_WORKER_THREADS"
 """The variable that says how many threads the SDK's runtime works with; it has no option for it."""
 
 
+_WORKFLOW = "__temporal_workflow_definition"
+"""Where a class keeps the definition that `@workflow.defn` made."""
+
+
 class ConnectError(StrEnum):
     """What `Client.connect` says in the RuntimeError that it raises for everything: patterns."""
 
@@ -50,6 +54,16 @@ def workflow_type(candidate: type) -> str | None:
     if definition is None or definition.cls is not candidate:
         return None
     return definition.name or ""
+
+
+def inherits_workflow(candidate: type) -> bool:
+    """Whether a class has the definition of another class, which makes it no workflow."""
+    return workflow_type(candidate) is None and hasattr(candidate, _WORKFLOW)
+
+
+def is_copied_workflow(candidate: type) -> bool:
+    """Whether a class was made of a workflow's by a decorator, such as a dataclass with slots."""
+    return inherits_workflow(candidate) and _WORKFLOW in vars(candidate)
 
 
 def activity_type(candidate: Any) -> str | None:
