@@ -8,11 +8,14 @@ tests/real/test_connect.py makes each of the failures, whose texts are those of 
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from temporalio import activity, workflow
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.client import Client, WorkflowUpdateHandle
 from temporalio.service import WorkflowService
 
@@ -70,6 +73,35 @@ def activity_type(candidate: Any) -> str | None:
     """The activity type of a function, "" for a dynamic one, None where it is no activity."""
     definition = activity._Definition.from_callable(candidate)
     return None if definition is None else definition.name or ""
+
+
+def eviction_of(activation: WorkflowActivation) -> tuple[str, str] | None:
+    """Why a workflow loses its place in a worker's cache, by name and in words; None: it does not.
+
+    A task that the server refuses to take shows itself in nothing else.
+    """
+    for job in activation.jobs:
+        if job.HasField("remove_from_cache"):
+            removal = job.remove_from_cache
+            return removal.EvictionReason.Name(removal.reason), removal.message
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CoreLine:
+    """A line of the SDK's core: what it says, and of what."""
+
+    message: str
+    run_id: str = ""
+    error: str = ""
+
+
+def core_line(record: logging.LogRecord) -> CoreLine:
+    """What a forwarded log record is of."""
+    line = getattr(record, "temporal_log", None)
+    fields = line.fields if line is not None else {}
+    texts = {key: str(fields.get(key, "")) for key in ("run_id", "error")}
+    return CoreLine(line.message if line is not None else "", **texts)
 
 
 def is_refused(handle: WorkflowUpdateHandle[Any]) -> bool:
