@@ -88,7 +88,9 @@ class ExecutorSettings(Section):
     max_workers: Count | None = None
     """Threads; by default as many as `max_concurrent_activities`."""
     factory: Target | None = None
-    """A function that returns a `concurrent.futures.Executor` to use instead of threads."""
+    """A function that returns a `concurrent.futures.Executor` to use instead of threads. For plain
+    functions it is a ThreadPoolExecutor; what it makes is checked where its return annotation says
+    it."""
 
 
 class WorkerSettings(Section):

@@ -62,7 +62,7 @@ def _imported(target: str) -> Any:
         raise DefinitionError(f"{module_name} does not import: {error}") from error
     # The module is the user's code: whatever it raises when imported is the user's to mend.
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {error}{_last_line_of_user(error)}"
+        what = f"{type(error).__name__}: {error}{last_line_of_user(error)}"
         raise DefinitionError(f"{module_name} does not import: {what}") from error
     for part in name.split(".") if name else []:
         try:
@@ -161,7 +161,7 @@ def telling(what: str) -> Iterator[None]:
         done.set()
 
 
-def _last_line_of_user(error: BaseException) -> str:
+def last_line_of_user(error: BaseException) -> str:
     """The last line of the user's own code that led to the error."""
     return _last_of_user(extract_tb(error.__traceback__))
 

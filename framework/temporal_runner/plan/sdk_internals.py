@@ -7,6 +7,7 @@ tests/real/test_connect.py makes each of the failures, whose texts are those of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import re
@@ -18,6 +19,7 @@ from temporalio import activity, workflow
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.client import Client, WorkflowUpdateHandle
 from temporalio.service import WorkflowService
+from temporalio.worker import WorkflowRunner
 
 from temporal_runner.values.wording import one_line
 
@@ -73,6 +75,49 @@ def activity_type(candidate: Any) -> str | None:
     """The activity type of a function, "" for a dynamic one, None where it is no activity."""
     definition = activity._Definition.from_callable(candidate)
     return None if definition is None else definition.name or ""
+
+
+def is_plain_function(candidate: Any) -> bool:
+    """Whether an activity is no coroutine function, and runs in an executor."""
+    definition = activity._Definition.from_callable(candidate)
+    return definition is not None and not definition.is_async
+
+
+def types_of_activity(candidate: Any) -> list[Any]:
+    """The types that an activity takes and returns, as far as it says."""
+    definition = activity._Definition.from_callable(candidate)
+    return [] if definition is None else [*(definition.arg_types or ()), definition.ret_type]
+
+
+def types_of_workflow(candidate: type) -> list[Any]:
+    """The types that a workflow, its signals, queries and updates take and return."""
+    definition = workflow._Definition.from_class(candidate)
+    if definition is None:
+        return []
+    types = [*(definition.arg_types or ()), definition.ret_type]
+    for handlers in (definition.signals, definition.queries, definition.updates):
+        for handler in handlers.values():
+            types += [*(handler.arg_types or ()), getattr(handler, "ret_type", None)]
+    return types
+
+
+def has_versioning_behavior(candidate: type) -> bool:
+    """Whether a workflow says itself what a new version of its worker means to it."""
+    definition = workflow._Definition.from_class(candidate)
+    return definition is not None and bool(
+        definition.versioning_behavior or definition.dynamic_config_fn
+    )
+
+
+def prepare_workflow(candidate: type, runner: WorkflowRunner) -> None:
+    """Load a workflow as a worker does when it starts; raises what that raises."""
+    definition = workflow._Definition.from_class(candidate)
+
+    async def prepare() -> None:  # an instance wants an event loop around it
+        if definition is not None and definition.sandboxed:
+            runner.prepare_workflow(definition)
+
+    asyncio.run(prepare())
 
 
 def eviction_of(activation: WorkflowActivation) -> tuple[str, str] | None:
