@@ -7,14 +7,13 @@ from pathlib import Path
 import pytest
 
 from temporal_runner.plan.definitions import (
-    DefinitionError,
     activities_of,
     exception_of,
     extension_of,
     factory_of,
-    import_target,
     workflows_of,
 )
+from temporal_runner.plan.imports import DefinitionError, import_target
 from temporal_runner.plan.sdk_internals import activity_type, workflow_type
 from tests.config.reading import fresh_imports, write_flows  # noqa: F401
 
@@ -41,11 +40,14 @@ class Shipping:
     def broken(self):
         raise RuntimeError("a property that nobody should read")
 
-def make_shipping():
+def make_shipping() -> "Shipping":
     return Shipping()
 
-def fails():
+def fails() -> Shipping:
     raise OSError("no database")
+
+def leaves() -> Shipping:
+    raise SystemExit("no database")
 
 class Lazy:
     def __getattr__(self, name):
@@ -139,6 +141,7 @@ def test_the_line_is_the_users_own(tmp_path: Path) -> None:
         (activities_of, "shop_flows:no_activity", "shop_flows:no_activity is no activity"),
         (activities_of, "more_flows:number", "more_flows:number is no activity"),
         (activities_of, "more_flows:fails", "more_flows:fails cannot be called without arguments:"),
+        (activities_of, "more_flows:leaves", "more_flows:leaves cannot be called without"),
         (factory_of, "more_flows:number", "more_flows:number is no function: it is a int"),
         (exception_of, "shop_flows:NoWorkflow", "shop_flows:NoWorkflow is no exception class"),
     ],

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from temporal_runner.cli.prepare import _JsonLines, _Text
+from temporal_runner.cli.log import JsonLines, Text
 from temporal_runner.values.redaction import (
     printable,
     redacted,
@@ -91,13 +91,11 @@ def line(message: str, *args: object) -> logging.LogRecord:
 
 def test_no_sender_writes_a_line_of_the_log() -> None:
     """An event's ID with line ends and terminal commands in it."""
-    shown = _Text().format(
-        line("event %s rejected", "e\r\n12:00:00.000 ERROR   all is lost\x1b[2J")
-    )
+    shown = Text().format(line("event %s rejected", "e\r\n12:00:00.000 ERROR   all is lost\x1b[2J"))
     first, second = shown.split("\n")
     assert second == "    12:00:00.000 ERROR   all is lost\\x1b[2J rejected"
     assert "\r" not in first
-    written = _JsonLines().format(line("event %s", "e\n\x1b[2J"))
+    written = JsonLines().format(line("event %s", "e\n\x1b[2J"))
     assert "\n" not in written
     assert json.loads(written)["message"] == "event e\n\x1b[2J"
 

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
-import logging
 import os
 import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from temporal_runner.cli.log import set_up_log
 from temporal_runner.config.load import load
 from temporal_runner.plan import Plan, make_plan
 from temporal_runner.plugin.catalog import Catalog
-from temporal_runner.values.redaction import printable_lines, redacted, remember_environment
+from temporal_runner.values.redaction import redacted, remember_environment
+
+if TYPE_CHECKING:
+    from temporalio.worker import WorkflowRunner
+
+    from temporal_runner.config.workers import WorkerSettings
 
 
-def read_plan(config: Path, only: Iterable[str] = ()) -> Plan:
+def read_plan(
+    config: Path,
+    only: Iterable[str] = (),
+    *,
+    runner_of: Callable[[WorkerSettings], WorkflowRunner] | None = None,
+) -> Plan:
     """The plan of a config file; its warnings go to stderr, and the log is set up as it says.
+
+    Args:
+        config: The file.
+        only: Names of the workers and listeners to run; all by default.
+        runner_of: What runs a worker's workflows, to see whether it can load them.
 
     Raises:
         UsageError: The config, a plugin that it needs or `only` is wrong.
@@ -27,7 +41,7 @@ def read_plan(config: Path, only: Iterable[str] = ()) -> Plan:
     remember_environment(os.environ)
     catalog = Catalog.installed()
     with _no_collection():
-        plan = make_plan(load(config), catalog, only)
+        plan = make_plan(load(config), catalog, only, runner_of=runner_of)
     for warning in plan.warnings:
         print(redacted(str(warning)), file=sys.stderr)
     for broken in catalog.broken:
@@ -47,35 +61,3 @@ def _no_collection() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-def set_up_log(level: str = "info", form: str = "text") -> None:
-    """Log to stderr, for people or as JSON lines."""
-    output = logging.StreamHandler()
-    output.setFormatter(_JsonLines() if form == "json" else _Text())
-    logging.basicConfig(level=level.upper(), handlers=[output], force=True)
-    # The SDK repeats what the runner's own lines say; its debugging is seldom what is wanted.
-    logging.getLogger("temporalio").setLevel(max(logging.WARNING, logging.root.level))
-    logging.captureWarnings(True)
-
-
-class _Text(logging.Formatter):
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s.%(msecs)03d %(levelname)-7s %(message)s", "%H:%M:%S")
-
-    def format(self, record: logging.LogRecord) -> str:
-        return printable_lines(redacted(super().format(record)))
-
-
-class _JsonLines(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
-        line = {
-            "time": f"{seconds}.{int(record.msecs):03d}Z",
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": redacted(record.getMessage()),
-        }
-        if record.exc_info:
-            line["exception"] = redacted(self.formatException(record.exc_info))
-        return json.dumps(line, ensure_ascii=False)

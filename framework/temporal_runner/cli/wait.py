@@ -49,7 +49,7 @@ def wait(
 
     After -- may stand a command: then this process becomes it.
     """
-    from temporal_runner.cli.prepare import set_up_log
+    from temporal_runner.cli.log import set_up_log
     from temporal_runner.config.load import load
     from temporal_runner.config.model import LogSettings
     from temporal_runner.errors import UsageError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 
-from temporal_runner.cli.prepare import set_up_log
+from temporal_runner.cli.log import set_up_log
 from temporal_runner.errors import PermanentError
 from temporal_runner.plan import make_plan
 from temporal_runner.plugin.catalog import Catalog

@@ -88,7 +88,9 @@ class ExecutorSettings(Section):
     max_workers: Count | None = None
     """Threads; by default as many as `max_concurrent_activities`."""
     factory: Target | None = None
-    """A function that returns a `concurrent.futures.Executor` to use instead of threads."""
+    """A function that returns a `concurrent.futures.Executor` to use instead of threads. For plain
+    functions it is a ThreadPoolExecutor; what it makes is checked where its return annotation says
+    it."""
 
 
 class WorkerSettings(Section):
@@ -99,8 +101,9 @@ class WorkerSettings(Section):
     workflows: tuple[ModuleOrTarget, ...] = ()
     """Workflow classes, "module:Class", or a module: every @workflow.defn in it."""
     activities: tuple[ModuleOrTarget, ...] = ()
-    """Activities, "module:function", or a module: every @activity.defn in it. A class or a
-    function that returns an object gives that object's activity methods."""
+    """Activities, "module:function", or a module: every @activity.defn in it. A class,
+    or a function that says by its return annotation that it makes an object of one, gives that
+    object's activity methods. Nothing else is called."""
     connection: Text | None = None
     """One of `connections`; by default `temporal`."""
     identity: Text | None = None
@@ -150,7 +153,7 @@ class WorkerSettings(Section):
     passthrough_modules: tuple[Text, ...] = ()
     """Modules that the sandbox does not load anew for each workflow."""
     interceptors: tuple[Target, ...] = ()
-    """Worker interceptors, or functions that return them."""
+    """Worker interceptors, or classes or functions without arguments that make them."""
     plugins: tuple[Target, ...] = ()
     """The SDK's own worker plugins, or functions that return them."""
     activity_executor: ExecutorSettings = ExecutorSettings()

@@ -5,11 +5,7 @@ from __future__ import annotations
 from temporalio.client import Interceptor, Plugin
 from temporalio.converter import DataConverter
 
-from temporal_runner.config.connections import (
-    ConnectionSettings,
-    TemporalSettings,
-    TlsSettings,
-)
+from temporal_runner.config.connections import ConnectionSettings, TemporalSettings, TlsSettings
 from temporal_runner.config.problems import Loc
 from temporal_runner.plan.definitions import extension_of
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan
@@ -64,18 +60,35 @@ def _tls_over(settings: TlsSettings, base: TlsSettings) -> TlsSettings:
 def _plan(
     resolver: Resolver, retry: RetryOptions, name: str, settings: ConnectionSettings, loc: Loc
 ) -> ConnectionPlan:
+    if settings.tls is not None:
+        _check_files(resolver, settings.tls, (*loc, "tls"))
     converter = settings.data_converter
     return ConnectionPlan(
         name=name,
         settings=settings,
         retry=retry,
-        data_converter=resolver.attempt(
-            lambda: extension_of(converter, DataConverter) if converter else None,
-            (*loc, "data_converter"),
-        ),
+        data_converter=resolver.find(
+            converter, lambda target: extension_of(target, DataConverter), (*loc, "data_converter")
+        )
+        if converter
+        else None,
         plugins=resolver.extensions(settings.plugins, Plugin, (*loc, "plugins")),
         interceptors=resolver.extensions(
             settings.interceptors, Interceptor, (*loc, "interceptors")
         ),
         dev_server=settings.dev_server if isinstance(settings, TemporalSettings) else None,
     )
+
+
+def _check_files(resolver: Resolver, tls: TlsSettings, loc: Loc) -> None:
+    """Report files of certificates that cannot be read."""
+    node, _ = resolver.loaded.tree.follow(loc)
+    written = node.value if isinstance(node.value, dict) else {}
+    for key in ("server_ca_cert_path", "client_cert_path", "client_key_path"):
+        file = getattr(tls, key)
+        if file is None or tls.disabled or key not in written:
+            continue  # a connection on the default cluster: reported there
+        try:
+            file.read_bytes()
+        except OSError as error:
+            resolver.loaded.problem((*loc, key), f"cannot read {file}: {error.strerror}")

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+
+from temporalio.worker import WorkflowRunner
 
 from temporal_runner.config.load import LoadedConfig
 from temporal_runner.config.model import RunnerConfig
 from temporal_runner.config.problems import ConfigError, Spot, in_order
+from temporal_runner.config.workers import WorkerSettings
 from temporal_runner.config.yaml_tree import Node
 from temporal_runner.errors import PluginError, UsageError
-from temporal_runner.plan import definitions
 from temporal_runner.plan.connections import plan_connections
+from temporal_runner.plan.imports import add_import_paths
 from temporal_runner.plan.listeners import Listeners
 from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan
 from temporal_runner.plan.resolve import Resolver
 from temporal_runner.plan.retries import Retries
 from temporal_runner.plan.task_queues import TaskQueues
-from temporal_runner.plan.workers import plan_worker
+from temporal_runner.plan.worker_checks import check_prepared, check_together, check_worker
+from temporal_runner.plan.workers import plan_worker, warn_of_left_out
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.values.wording import suggest
 
 
-def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) -> Plan:
+def make_plan(
+    loaded: LoadedConfig,
+    catalog: Catalog,
+    only: Iterable[str] = (),
+    *,
+    runner_of: Callable[[WorkerSettings], WorkflowRunner] | None = None,
+) -> Plan:
     """Resolve a loaded config.
 
     Args:
@@ -31,6 +41,8 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
         only: Names of the workers and listeners to run; all by default. The whole config is
             checked either way, less the variables and secrets' files that listeners need which
             do not run; the SDK of a source that none of them uses is not loaded.
+        runner_of: What runs a worker's workflows, to see whether it can load each of them, which
+            takes its time; a worker that starts sees it anyway.
 
     Raises:
         ConfigError: Something in the config is wrong.
@@ -39,13 +51,21 @@ def make_plan(loaded: LoadedConfig, catalog: Catalog, only: Iterable[str] = ()) 
     settings = loaded.settings
     only = set(only)
     _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(settings.import_paths)
+    add_import_paths(settings.import_paths)
     resolver = Resolver(loaded, catalog)
     retries = Retries(resolver)
     connections = plan_connections(resolver, retries.retry)
     workers = [
         plan for name in settings.workers if (plan := plan_worker(resolver, retries.restart, name))
     ]
+    warn_of_left_out(resolver, workers)
+    for worker in workers:
+        connection = connections.get(worker.connection)
+        if connection is not None:
+            check_worker(resolver, worker, connection)
+            if runner_of is not None:
+                check_prepared(resolver, worker, connection, runner_of(worker.settings))
+    check_together(resolver, workers, only)
     plans = Listeners(resolver, retries, TaskQueues(loaded, workers), only)
     listeners = [found for name in settings.listeners if (found := plans.plan(name))]
     plans.check_options_of_the_rest()
@@ -85,7 +105,7 @@ def connection_plans(loaded: LoadedConfig | None, catalog: Catalog) -> list[Conn
         tree = Node({}, Spot(Path(), 1, 1))
         loaded = LoadedConfig(Path(), tree, RunnerConfig())
     _load_local_plugins(loaded, catalog)
-    definitions.add_import_paths(loaded.settings.import_paths)
+    add_import_paths(loaded.settings.import_paths)
     resolver = Resolver(loaded, catalog)
     plans = plan_connections(resolver, Retries(resolver).retry)
     _drop_absent_of_the_rest(loaded, running=())

@@ -11,7 +11,8 @@ from temporal_runner.config.load import LoadedConfig
 from temporal_runner.config.problems import Loc
 from temporal_runner.config.validate import check
 from temporal_runner.config.yaml_tree import Node
-from temporal_runner.plan.definitions import DefinitionError, extension_of
+from temporal_runner.plan.definitions import extension_of
+from temporal_runner.plan.imports import DefinitionError, two_files
 from temporal_runner.plan.records import DEFAULT_CONNECTION
 from temporal_runner.plugin.catalog import Catalog
 from temporal_runner.values.wording import suggest
@@ -32,6 +33,7 @@ class Resolver:
         self.loaded = loaded
         self.settings = loaded.settings
         self.catalog = catalog
+        self._doubled: set[str] = set()
 
     def connection_name(self, name: str | None, loc: Loc) -> str:
         """The connection that the section at `loc` uses; empty for `temporal`."""
@@ -61,11 +63,23 @@ class Resolver:
             self.loaded.problem(loc, str(error))
             return None
 
+    def find(self, target: str, find: Callable[[str], T], loc: Loc) -> T | None:
+        """What a target names; a module of which there are two is told of once."""
+        found = self.attempt(lambda: find(target), loc)
+        if (doubled := two_files(target)) and doubled not in self._doubled:
+            self._doubled.add(doubled)
+            self.loaded.problem(loc, doubled, severity="warning")
+        return found
+
+    def has_errors_since(self, before: int) -> bool:
+        """Whether one of the problems after the first so many is an error."""
+        return any(problem.severity == "error" for problem in self.loaded.problems[before:])
+
     def each(self, targets: Sequence[str], find: Callable[[str], T], loc: Loc) -> list[T]:
         """What is found for each entry of the list at `loc`, less what is not sound."""
         found = []
         for index, target in enumerate(targets):
-            item = self.attempt(lambda target=target: find(target), (*loc, index))  # type: ignore[misc]
+            item = self.find(target, find, (*loc, index))
             if item is not None:
                 found.append(item)
         return found

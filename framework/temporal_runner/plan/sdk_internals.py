@@ -7,19 +7,28 @@ tests/real/test_connect.py makes each of the failures, whose texts are those of 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from temporalio import activity, workflow
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation
 from temporalio.client import Client, WorkflowUpdateHandle
 from temporalio.service import WorkflowService
+from temporalio.worker import WorkflowRunner
 
 from temporal_runner.values.wording import one_line
 
 RUNTIME_THREADS = "TOKIO_WORKER_THREADS"
 """The variable that says how many threads the SDK's runtime works with; it has no option for it."""
+
+
+_WORKFLOW = "__temporal_workflow_definition"
+"""Where a class keeps the definition that `@workflow.defn` made."""
 
 
 class ConnectError(StrEnum):
@@ -63,10 +72,92 @@ def workflow_type(candidate: type) -> str | None:
     return definition.name or ""
 
 
+def inherits_workflow(candidate: type) -> bool:
+    """Whether a class has the definition of another class, which makes it no workflow."""
+    return workflow_type(candidate) is None and hasattr(candidate, _WORKFLOW)
+
+
+def is_copied_workflow(candidate: type) -> bool:
+    """Whether a class was made of a workflow's by a decorator, such as a dataclass with slots."""
+    return inherits_workflow(candidate) and _WORKFLOW in vars(candidate)
+
+
 def activity_type(candidate: Any) -> str | None:
     """The activity type of a function, "" for a dynamic one, None where it is no activity."""
     definition = activity._Definition.from_callable(candidate)
     return None if definition is None else definition.name or ""
+
+
+def is_plain_function(candidate: Any) -> bool:
+    """Whether an activity is no coroutine function, and runs in an executor."""
+    definition = activity._Definition.from_callable(candidate)
+    return definition is not None and not definition.is_async
+
+
+def types_of_activity(candidate: Any) -> list[Any]:
+    """The types that an activity takes and returns, as far as it says."""
+    definition = activity._Definition.from_callable(candidate)
+    return [] if definition is None else [*(definition.arg_types or ()), definition.ret_type]
+
+
+def types_of_workflow(candidate: type) -> list[Any]:
+    """The types that a workflow, its signals, queries and updates take and return."""
+    definition = workflow._Definition.from_class(candidate)
+    if definition is None:
+        return []
+    types = [*(definition.arg_types or ()), definition.ret_type]
+    for handlers in (definition.signals, definition.queries, definition.updates):
+        for handler in handlers.values():
+            types += [*(handler.arg_types or ()), getattr(handler, "ret_type", None)]
+    return types
+
+
+def has_versioning_behavior(candidate: type) -> bool:
+    """Whether a workflow says itself what a new version of its worker means to it."""
+    definition = workflow._Definition.from_class(candidate)
+    return definition is not None and bool(
+        definition.versioning_behavior or definition.dynamic_config_fn
+    )
+
+
+def prepare_workflow(candidate: type, runner: WorkflowRunner) -> None:
+    """Load a workflow as a worker does when it starts; raises what that raises."""
+    definition = workflow._Definition.from_class(candidate)
+
+    async def prepare() -> None:  # an instance wants an event loop around it
+        if definition is not None and definition.sandboxed:
+            runner.prepare_workflow(definition)
+
+    asyncio.run(prepare())
+
+
+def eviction_of(activation: WorkflowActivation) -> tuple[str, str] | None:
+    """Why a workflow loses its place in a worker's cache, by name and in words; None: it does not.
+
+    A task that the server refuses to take shows itself in nothing else.
+    """
+    for job in activation.jobs:
+        if job.HasField("remove_from_cache"):
+            removal = job.remove_from_cache
+            return removal.EvictionReason.Name(removal.reason), removal.message
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class CoreLine:
+    """A line of the SDK's core: what it says, and of what."""
+
+    message: str
+    run_id: str = ""
+    error: str = ""
+
+
+def core_line(record: logging.LogRecord) -> CoreLine:
+    """What a forwarded log record is of."""
+    line = getattr(record, "temporal_log", None)
+    fields = line.fields if line is not None else {}
+    texts = {key: str(fields.get(key, "")) for key in ("run_id", "error")}
+    return CoreLine(line.message if line is not None else "", **texts)
 
 
 def is_refused(handle: WorkflowUpdateHandle[Any]) -> bool:

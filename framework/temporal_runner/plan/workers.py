@@ -9,6 +9,7 @@ from temporalio.worker import Interceptor, Plugin
 
 from temporal_runner.config.problems import Loc
 from temporal_runner.plan import definitions
+from temporal_runner.plan.left_out import keys_of, left_out_activities, left_out_workflows
 from temporal_runner.plan.records import WorkerPlan
 from temporal_runner.plan.resolve import Resolver
 from temporal_runner.plan.sdk_internals import activity_type, workflow_type
@@ -53,13 +54,32 @@ def plan_worker(resolver: Resolver, restart: RetryOptions, name: str) -> WorkerP
             definitions.exception_of,
             (*loc, "workflow_failure_exception_types"),
         ),
-        make_executor=resolver.attempt(
-            lambda: definitions.factory_of(factory) if factory else None,
-            (*loc, "activity_executor", "factory"),
-        ),
+        make_executor=resolver.find(
+            factory, definitions.factory_of, (*loc, "activity_executor", "factory")
+        )
+        if factory
+        else None,
         alone=resolver.loaded.of_worker(name) if settings.processes > 1 else None,
     )
-    return plan if len(resolver.loaded.problems) == before else None
+    return None if resolver.has_errors_since(before) else plan
+
+
+def warn_of_left_out(resolver: Resolver, workers: Sequence[WorkerPlan]) -> None:
+    """Warn of definitions in a module that its entry does not stand for, and no worker has."""
+    if len(workers) < len(resolver.settings.workers):
+        return  # one has errors: what it would have is not known
+    had = keys_of(item for worker in workers for item in (*worker.workflows, *worker.activities))
+    for worker in workers:
+        entries = (
+            ("workflows", worker.settings.workflows, left_out_workflows),
+            ("activities", worker.settings.activities, left_out_activities),
+        )
+        for key, targets, find in entries:
+            for index, target in enumerate(targets):
+                for left_out in find(target):
+                    if had.isdisjoint(left_out.keys):
+                        loc = ("workers", worker.name, key, index)
+                        resolver.loaded.problem(loc, left_out.why, severity="warning")
 
 
 def _definitions(
@@ -73,7 +93,7 @@ def _definitions(
     found: dict[str, Any] = {}
     first: dict[str, str] = {}
     for index, target in enumerate(targets):
-        for item in resolver.attempt(lambda target=target: find(target), (*loc, index)) or ():  # type: ignore[misc]
+        for item in resolver.find(target, find, (*loc, index)) or ():
             name = name_of(item) or "(dynamic)"
             if name in found:
                 again = f" (first by {first[name]})"

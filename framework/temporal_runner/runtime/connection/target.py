@@ -23,7 +23,6 @@ from temporalio.runtime import (
     LoggingConfig,
     Runtime,
     TelemetryConfig,
-    TelemetryFilter,
 )
 from temporalio.service import GrpcCompression, RPCError, RPCStatusCode
 
@@ -33,6 +32,7 @@ from temporal_runner.plan.sdk_internals import RUNTIME_THREADS, put_workflow_ser
 from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
 from temporal_runner.retry.port_watch import look_at
 from temporal_runner.runtime.connection.credentials import Credentials
+from temporal_runner.runtime.connection.failed_tasks import FAILED_TASKS
 from temporal_runner.runtime.connection.failures import diagnose
 from temporal_runner.runtime.connection.handshake import look_closer
 from temporal_runner.runtime.connection.merge import checked_address, merged
@@ -182,6 +182,7 @@ def profile_address(profile: Profile) -> str:
     return checked_address(profile.values.address, profile.origin("address"))
 
 
+_CORE_SAYS = "ERROR,temporalio_sdk_core=WARN"
 _runtime: Runtime | None = None
 """Of the process, since the SDK's is: clients of two runtimes would have threads of their own each,
 and code outside the runner connects too (`connect_to_temporal_with_retry`)."""
@@ -190,8 +191,8 @@ and code outside the runner connects too (`connect_to_temporal_with_retry`)."""
 def quiet_runtime() -> Runtime:
     """The SDK's runtime, one a process, its own log lines sent through Python's logging.
 
-    While a server is down the core repeats itself many times a second; the runner says the same
-    once an attempt.
+    While a server is down the core's client repeats itself many times a second; the runner says the
+    same once an attempt. Its workers' warnings are the only word of tasks that fail for ever.
     """
     global _runtime
     if _runtime is None:
@@ -202,10 +203,11 @@ def quiet_runtime() -> Runtime:
 
 def _make_runtime() -> Runtime:
     core = logging.getLogger("temporal_runner.sdk_core")
+    core.addFilter(FAILED_TASKS)
     return Runtime(
         telemetry=TelemetryConfig(
             logging=LoggingConfig(
-                TelemetryFilter(core_level="ERROR", other_level="ERROR"),
+                _CORE_SAYS,
                 forwarding=LogForwardingConfig(logger=core),
             )
         )

@@ -11,12 +11,11 @@ from temporalio.worker import (
     PollerBehaviorAutoscaling,
     PollerBehaviorSimpleMaximum,
     ResourceBasedSlotConfig,
-    UnsandboxedWorkflowRunner,
     WorkerDeploymentConfig,
     WorkerTuner,
     WorkflowRunner,
 )
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
 from temporal_runner.config.workers import (
     PollerSettings,
@@ -25,6 +24,7 @@ from temporal_runner.config.workers import (
     WorkerSettings,
 )
 from temporal_runner.plan import WorkerPlan
+from temporal_runner.runtime.workers.watched_workflows import WatchedRunner, WatchedSandboxRunner
 
 _SAME_NAME = (
     "max_concurrent_workflow_tasks",
@@ -56,6 +56,7 @@ def worker_arguments(plan: WorkerPlan, executor: Executor) -> dict[str, Any]:
         "interceptors": plan.interceptors,
         "plugins": plan.plugins,
         "workflow_runner": workflow_runner(settings),
+        "unsandboxed_workflow_runner": WatchedRunner(),
         "workflow_failure_exception_types": plan.failure_types,
     }
     for name in _SAME_NAME:
@@ -82,11 +83,11 @@ def worker_arguments(plan: WorkerPlan, executor: Executor) -> dict[str, Any]:
 def workflow_runner(settings: WorkerSettings) -> WorkflowRunner:
     """Where a worker's workflows run: the sandbox, unless the config turns it off."""
     if not settings.sandbox:
-        return UnsandboxedWorkflowRunner()
+        return WatchedRunner()
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         *settings.passthrough_modules
     )
-    return SandboxedWorkflowRunner(restrictions=restrictions)
+    return WatchedSandboxRunner(restrictions=restrictions)
 
 
 def _poller_behavior(settings: PollerSettings) -> PollerBehavior:
