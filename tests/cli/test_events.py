@@ -65,6 +65,16 @@ listeners:
   payments:
     source: silent
     routes: [{{start: Pay, task_queue: nobody}}]
+  typed:
+    source: silent
+    routes:
+      - start: Pay
+        task_queue: nobody
+        id: typed
+        search_attributes:
+          Amount: {{type: Double, value: "${{{{ event.data.amount }}}}"}}
+          Customer: {{type: Keyword, value: "${{{{ event.data.amount }}}}"}}
+        priority: {{fairness_key: "${{{{ event.data.amount }}}}"}}
 """
 
 MakeConfig = Callable[..., Path]
@@ -150,6 +160,19 @@ def test_a_dry_run_shows_other_actions(config: MakeConfig, save: Callable[..., P
         "would signal_with_start note\n  id: notes\n  workflow: Notes\n  task queue: nobody\n"
         '  args: ["A-1"]\n  start args: []\n'
     )
+
+
+def test_a_dry_run_shows_what_values_become(config: MakeConfig, save: Callable[..., Path]) -> None:
+    """Search attributes with their types, converted, and the fairness key; or why they are not."""
+    said = send(config(), "typed", save(), "--dry-run")
+    assert said.code == 0
+    assert said.output.endswith(
+        '  search attributes: {"Amount": {"type": "Double", "value": 12.0},'
+        ' "Customer": {"type": "Keyword", "value": "12"}}\n  fairness key: 12\n'
+    )
+    said = send(config(), "typed", save(data={"amount": {"type": "Int", "value": 1}}), "--dry-run")
+    assert said.code == 1
+    assert "search_attributes.Amount: {'type': 'Int', 'value': 1} (an object) is no" in said.output
 
 
 def test_a_route_without_a_filter_says_so(config: MakeConfig, save: Callable[..., Path]) -> None:

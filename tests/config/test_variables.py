@@ -265,4 +265,5 @@ listeners:
 def test_every_template_of_a_route_is_known() -> None:
     """The keys that hold `${{ … }}` are those whose literal `$${{` is left for the route."""
     source = Path(compile_module.__file__).read_text(encoding="utf-8")
-    assert set(re.findall(r"self\._template\(\s*\"(\w+)\"", source)) == set(TEMPLATES)
+    found = set(re.findall(r"self\._template\(\s*\"(\w+)\"", source))
+    assert found | set(re.findall(r"loc: Loc = \(\"(\w+)\"", source)) == set(TEMPLATES)

@@ -123,6 +123,23 @@ async def test_an_event_that_temporal_refuses_becomes_a_dead_letter(
     assert "NOT_FOUND" in letter.reason
 
 
+async def test_ids_that_a_sender_chooses_stop_no_inbox(
+    make_system: MakeSystem,  # noqa: F811
+    temporal_server: TemporalServer,
+    tmp_path: Path,
+) -> None:
+    """A hundred Workflow IDs with "namespace" in them are a hundred dead letters, and no outage."""
+    system = make_system(temporal_server.address, with_inbox(tmp_path))
+    await system.start()
+    system.store.put(*(f"namespace {number}" for number in range(100)), kind="else")
+    system.store.put("good", kind="start")
+    await system.until(lambda: system.listener.counts["accepted"])
+    await system.until(lambda: system.listener.counts["rejected"] == 100)
+    await system.until(lambda: system.listener.status()["inbox"]["events"] == 0)
+    assert system.listener.ready
+    assert len(await system.dead_letters.find()) == 100
+
+
 async def test_a_full_inbox_pauses_its_source(
     make_system: MakeSystem,  # noqa: F811
     own_temporal_server: TemporalServer,

@@ -42,6 +42,9 @@ listeners:
       - when: event.data.kind == "signal"
         signal: add
         id: {unique}-nobody
+      - when: event.id.startsWith("namespace")
+        signal: add
+        id: ${{{{ event.id }}}}-{unique}
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ from temporal_runner.config.routes import RouteSection
 from temporal_runner.errors import EventRejected, TransientError
 from temporal_runner.events.event import Accepted, Event
 from temporal_runner.plan.sdk_internals import put_workflow_service
-from temporal_runner.routing.actions import Action
+from temporal_runner.routing.actions import Action, UpdateWithStart
 from temporal_runner.routing.compile import compile_route
 from temporal_runner.routing.routes import Route, route
 from temporal_runner.runtime.connection.service import RequestIdService
@@ -263,6 +264,43 @@ async def test_a_codec_that_fails_is_not_the_events_fault(
     client = await Client.connect(temporal_server.address, data_converter=converter)
     for action in actions(an_event(), id=uuid4().hex).values():
         assert await outcome(action, client) == SERVER, action.kind
+
+
+class Unreadable(Failing):
+    """A codec that writes and cannot read."""
+
+    async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+        return list(payloads)
+
+
+@pytest.mark.parametrize("error", [ValueError("?"), RuntimeError("?")])
+async def test_a_result_that_cannot_be_read_rejects_no_update_that_was_accepted(
+    temporal_server: TemporalServer, error: Exception
+) -> None:
+    """It is in Temporal: the event is done, and the answer is that of a result that is late."""
+    client = await connected(temporal_server.address)
+    queue, id_ = uuid4().hex, uuid4().hex
+    converter = replace(pydantic_data_converter, payload_codec=Unreadable(error))
+    unreading = Client(client.service_client, data_converter=converter)
+    action = actions(an_event(), id=id_, task_queue=queue)["update_with_start"]
+    assert isinstance(action, UpdateWithStart)
+    async with Worker(client, task_queue=queue, workflows=[flows.Basket]):
+        accepted = await dispatch(replace(action, wait_for_result=TIMEOUT), unreading, TIMEOUT)
+        assert (accepted.completed, accepted.duplicate) == (False, False)
+        assert await client.get_workflow_handle(id_).query("items") == ["x"]
+
+
+async def test_an_update_with_start_that_fails_leaves_nothing_for_asyncio_to_log() -> None:
+    """The SDK keeps the failure in a future as well, that nobody looks at."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    for status in (S.INVALID_ARGUMENT, S.DEADLINE_EXCEEDED, S.ALREADY_EXISTS):
+        async with serving(failing_temporal(status.value)) as address:
+            action = actions(an_event())["update_with_start"]
+            await outcome(action, await connected(address))
+    gc.collect()
+    await asyncio.sleep(0)
+    assert told == []
 
 
 @pytest.mark.parametrize("data", ["\ud800", {"a": ["\udfff"]}, object()])

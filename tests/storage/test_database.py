@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from temporal_runner.errors import TransientError
-from temporal_runner.storage.database import Database, Tables
+from temporal_runner.storage.database import Database
+from temporal_runner.storage.tables import Tables
 from tests.support import eventually
 
 NOTES = Tables(

@@ -59,10 +59,12 @@ def bounded_key(text: str, most: int) -> str:
 
 def _cut(text: str, most: int) -> str:
     """The beginning of a text, in characters that can be written and shown everywhere."""
+    if text.isascii() and text.isprintable():  # as nearly all are
+        return text[:most]
     return _CONTROL.sub("_", text[:most]).encode()[:most].decode(errors="ignore")
 
 
 def _digest(*parts: str) -> str:
-    whole = "".join(f"{len(part)}:{part}" for part in parts)
+    whole = "".join([f"{len(part)}:{part}" for part in parts])
     # A JSON body may hold halves of characters: they are no reason to fail here.
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]

@@ -14,13 +14,13 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from temporal_runner.errors import PermanentError, TransientError
 from temporal_runner.storage.database_file import NEXT_STEP, DatabaseFile, FileGoneError
+from temporal_runner.storage.tables import Tables
 from temporal_runner.storage.transactions import (
     Job,
     Jobs,
@@ -39,23 +39,6 @@ _LOCK_TIMEOUT = 5.0
 """Seconds to wait for another process that writes the same file."""
 _WAL_LIMIT = 64 * 1024**2
 """Bytes of the write-ahead log that are left on disk after a checkpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What is in a database.
-
-    Attributes:
-        statements: SQL that makes the tables where they are missing, one statement each.
-        version: Of the tables. A file of a higher one is refused.
-        take_back: SQL that copies what is in the schema `saved` and not in `main`.
-        migrate: Brings the tables of a lower version up to this one, within a transaction.
-    """
-
-    statements: Sequence[str]
-    version: int
-    take_back: Sequence[str]
-    migrate: Callable[[sqlite3.Connection], None] | None = None
 
 
 class Database:
@@ -230,7 +213,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
-            self._make_tables(connection)
+            self._tables.make(connection, self._label)
             if self._file:
                 self._file.take_back(connection, self._tables.take_back)
                 self._file.opened()
@@ -241,21 +224,6 @@ class Database:
             connection.close()
             raise
         return connection
-
-    def _make_tables(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if found > self._tables.version:
-            raise PermanentError(
-                f"{self._label} was written by a newer temporal-runner (tables {found})",
-                next_step="start that version, or give another path",
-            )
-        if 0 < found < self._tables.version and self._tables.migrate is not None:
-            self._tables.migrate(connection)
-        for statement in self._tables.statements:
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {self._tables.version}")
-        connection.execute("COMMIT")
 
     def _opening(self, error: sqlite3.Error) -> Exception:
         name = getattr(error, "sqlite_errorname", "")

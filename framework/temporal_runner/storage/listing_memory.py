@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from temporal_runner.storage.database import Database, Tables
+from temporal_runner.storage.database import Database
+from temporal_runner.storage.tables import Tables
 
 Version = tuple[str, str]
 """An object's key and etag."""
@@ -90,16 +91,20 @@ class ListingMemory:
         """
         key = (asyncio.get_running_loop(), file, listener, owner, prefix)
         memory = cls._shared.setdefault(key, cls(key))
-        memory._users += 1
-        try:
-            async with memory._opening:
-                if not memory._database.is_open:
-                    await memory._database.open()
-                memory.listed_before = await memory._database.run(memory._look_back)
-        except BaseException:
-            await memory.close()
-            raise
+        await memory.use()
         return memory
+
+    async def use(self) -> None:
+        """Open it, where nobody else has; `close` it once for each use."""
+        self._users += 1
+        try:
+            async with self._opening:
+                if not self._database.is_open:
+                    await self._database.open()
+                self.listed_before = await self._database.run(self._look_back)
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Use it no more."""

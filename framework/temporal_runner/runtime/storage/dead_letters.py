@@ -22,7 +22,8 @@ from temporal_runner.runtime.storage.event_rows import (
     writable,
     written_somehow,
 )
-from temporal_runner.storage.database import Database, Tables
+from temporal_runner.storage.database import Database
+from temporal_runner.storage.tables import Tables
 from temporal_runner.storage.transactions import Work
 from temporal_runner.values.redaction import redacted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from temporal_runner.events.event import Event
 from temporal_runner.runtime.storage import event_rows
-from temporal_runner.storage.database import Tables
+from temporal_runner.storage.tables import Tables
 
 _VERSION = 1
 TABLES = Tables(
