@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.support import free_port, run_runner
 
 SLOW = {
-    *("temporalio", "pydantic", "pluggy", "yaml", "backoff", "httptools", "cel"),
+    *("temporalio", "pydantic", "pluggy", "yaml", "backoff", "cel"),
     *("boto3", "botocore", "aiobotocore", "azure", "aiohttp", "jwt"),
 }
 """What takes long to import: vendors' SDKs, and what only some commands need."""
@@ -83,6 +84,32 @@ def test_plugins_loads_no_vendors_sdk() -> None:
     loaded = imported_by("plugins")
     assert "pluggy" in loaded
     assert not loaded & {"temporalio", "boto3", "botocore", "aiobotocore", "azure", "aiohttp"}
+
+
+def test_validate_loads_no_server(tmp_path: Path) -> None:
+    """A config with ports, keys to fetch and all is checked without aiohttp."""
+    jwt = {
+        "scheme": "jwt",
+        "issuer": "https://i.example",
+        "audience": "us",
+        "algorithms": ["RS256"],
+        "jwks_url": "https://i.example/keys",
+    }
+    listener = {
+        "source": "webhook",
+        "options": {"verify": jwt},
+        "routes": [{"start": "A", "task_queue": "q", "id": "a"}],
+    }
+    config = {
+        "temporal": {"address": "localhost:7233"},
+        "admin": {"port": 8088},
+        "listeners": {"hook": listener},
+    }
+    file = tmp_path / "runner.yaml"
+    file.write_text(json.dumps(config))
+    loaded = imported_by("validate", str(file))
+    assert "temporal_runner_webhook" in loaded
+    assert "aiohttp" not in loaded
 
 
 def test_plugins_lists_ours_for_people() -> None:

@@ -165,7 +165,7 @@ class Connection(web.RequestHandler):
         self._message, self._body = message, body
         self._busy, self._in_head = True, False
         self._framing.begin(message, body)
-        self._wait()
+        self.wire.give(math.inf)  # the application bounds it
         if not self._waiting:
             self.wire.let_go()
         if not body.is_eof() and (self._half_closed or self._waiting):
@@ -253,7 +253,7 @@ class Connection(web.RequestHandler):
     def _wait(self) -> None:
         """Set by when something has to happen: what is waited for says what, and how long."""
         if self._busy or self._waiting:
-            self.wire.give(math.inf)  # the application bounds it
+            self.wire.give(math.inf)
             return
         if not self.keep:
             within = UNREAD  # for what is not sent yet

@@ -25,18 +25,18 @@ def make_server() -> web.Server:
     def begin(
         message: RawRequestMessage,
         body: StreamReader,
-        protocol: web.RequestHandler,
+        protocol: Connection,
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
         request = web.BaseRequest(message, body, protocol, writer, task, loop)
-        cast("Connection", protocol).begin(message, body)
+        protocol.begin(message, body)
         return request
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return await cast("Connection", request.protocol).answer()
 
-    return web.Server(answer, request_factory=begin)
+    return web.Server(answer, request_factory=begin)  # type: ignore[arg-type]
 
 
 class Written(web.StreamResponse):
