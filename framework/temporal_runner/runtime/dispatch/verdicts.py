@@ -98,8 +98,9 @@ def fault_of(error: RPCError, kind: str) -> Fault:
     if isinstance(error, RequestTooLarge):
         return Fault.EVENT
     column = ACTIONS.index(kind)
+    said = set(_details(error))
     for detail, faults in BY_DETAIL.items():
-        if any(given == detail.DESCRIPTOR.full_name for given in _details(error)):
+        if detail.DESCRIPTOR.full_name in said:
             return faults[column]
     return BY_STATUS.get(error.status, (Fault.SERVER,) * len(ACTIONS))[column]
 
