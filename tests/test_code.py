@@ -23,7 +23,6 @@ _ALLOWED = {
     "schemes.py": {"bool(self.secrets)", _HOW_MANY},
     "temporal.py": {"self._credentials()"},  # ours, with those of ours that a client was made of
     "sns.py": {"texts['SignatureVersion']"},
-    "verdicts.py": {"given"},  # the type of a detail that Temporal gives
 }
 """By file, what has such a name and is no secret, or is nothing that a stranger guesses."""
 
