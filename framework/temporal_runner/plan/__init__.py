@@ -6,6 +6,7 @@
 of the loaded config and goes on with what is sound.
 """
 
+from temporal_runner.plan.connections import at_address
 from temporal_runner.plan.make import connection_plans, make_plan
 from temporal_runner.plan.records import (
     DEFAULT_CONNECTION,
@@ -18,6 +19,7 @@ from temporal_runner.plan.records import (
 __all__ = [
     "make_plan",
     "connection_plans",
+    "at_address",
     "Plan",
     "ConnectionPlan",
     "WorkerPlan",

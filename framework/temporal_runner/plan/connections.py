@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from temporalio.client import Interceptor, Plugin
 from temporalio.converter import DataConverter
 
 from temporal_runner.config.connections import ConnectionSettings, TemporalSettings, TlsSettings
 from temporal_runner.config.problems import Loc
 from temporal_runner.plan.definitions import extension_of
-from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan
+from temporal_runner.plan.records import DEFAULT_CONNECTION, ConnectionPlan, Plan, WorkerPlan
 from temporal_runner.plan.resolve import Resolver
 from temporal_runner.retry.connector import RetryOptions
 
 
 def plan_connections(resolver: Resolver, retry: RetryOptions) -> dict[str, ConnectionPlan]:
     """Every connection by name."""
-    temporal = resolver.settings.temporal
+    temporal = _at_dev_server(resolver.settings.temporal)
     plans = {
         DEFAULT_CONNECTION: _plan(resolver, retry, DEFAULT_CONNECTION, temporal, ("temporal",))
     }
@@ -23,6 +25,14 @@ def plan_connections(resolver: Resolver, retry: RetryOptions) -> dict[str, Conne
         settings = _on_default_cluster(settings, temporal)
         plans[name] = _plan(resolver, retry, name, settings, ("connections", name))
     return plans
+
+
+def _at_dev_server(temporal: TemporalSettings) -> TemporalSettings:
+    """The address is where the embedded server serves."""
+    if temporal.dev_server is None or temporal.dev_server.port is None:
+        return temporal
+    host = (temporal.address or "localhost:").rpartition(":")[0]
+    return temporal.model_copy(update={"address": f"{host}:{temporal.dev_server.port}"})
 
 
 def _on_default_cluster(
@@ -92,3 +102,28 @@ def _check_files(resolver: Resolver, tls: TlsSettings, loc: Loc) -> None:
             file.read_bytes()
         except OSError as error:
             resolver.loaded.problem((*loc, key), f"cannot read {file}: {error.strerror}")
+
+
+def at_address(plan: Plan, address: str) -> Plan:
+    """The same plan, with the default cluster at this address: where its embedded server serves."""
+    default = plan.connections[DEFAULT_CONNECTION].settings
+
+    def moved(connection: ConnectionPlan) -> ConnectionPlan:
+        settings = connection.settings
+        if (settings.address, settings.profile) != (default.address, default.profile):
+            return connection
+        return replace(connection, settings=settings.model_copy(update={"address": address}))
+
+    def told(worker: WorkerPlan) -> WorkerPlan:
+        if worker.alone is None:
+            return worker
+        settings = worker.alone.settings
+        temporal = settings.temporal.model_copy(update={"address": address, "dev_server": None})
+        settings = settings.model_copy(update={"temporal": temporal})
+        return replace(worker, alone=replace(worker.alone, settings=settings))
+
+    return replace(
+        plan,
+        connections={name: moved(one) for name, one in plan.connections.items()},
+        workers=[told(worker) for worker in plan.workers],
+    )

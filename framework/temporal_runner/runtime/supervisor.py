@@ -17,10 +17,11 @@ from typing import Protocol
 
 from temporal_runner.errors import RunnerError
 from temporal_runner.http import HttpServer
-from temporal_runner.plan import DEFAULT_CONNECTION, Plan
+from temporal_runner.plan import DEFAULT_CONNECTION, Plan, at_address
 from temporal_runner.retry.connector import Connector, RetryOptions
 from temporal_runner.runtime import loop
 from temporal_runner.runtime.connection.devserver import DevServer
+from temporal_runner.runtime.connection.target import make_target
 from temporal_runner.runtime.connection.temporal import TemporalConnection
 from temporal_runner.runtime.ending import Ending
 from temporal_runner.runtime.health import Status, admin_endpoint
@@ -69,6 +70,9 @@ class Supervisor:
             plan: What to run.
             on_ready: Called when all of it is ready for the first time.
         """
+        self.dev_server = _dev_server(plan)
+        if self.dev_server is not None:
+            plan = at_address(plan, self.dev_server.address)
         self.plan = plan
         self._on_ready = on_ready
         connections = {
@@ -87,7 +91,6 @@ class Supervisor:
             Listener(listener, connections, self._dead_letters) for listener in plan.listeners
         ]
         self._dispensable = {connections[name] for name in _dispensable(plan)}
-        self.dev_server = self._make_dev_server(connections[DEFAULT_CONNECTION])
         self.admin: HttpServer | None = None
         self._stopping = asyncio.Event()
         self._ending = Ending(plan.shutdown_timeout, self._on_signal, self._kill_dev_server)
@@ -139,14 +142,6 @@ class Supervisor:
             self._ending.end(self._ending.too_late, 1)
 
     # Start.
-
-    def _make_dev_server(self, connection: TemporalConnection) -> DevServer | None:
-        settings = self.plan.connections[DEFAULT_CONNECTION].dev_server
-        if settings is None:
-            return None
-        target = connection.target
-        restart = self.plan.connections[DEFAULT_CONNECTION].retry
-        return DevServer(settings, target.address, target.namespace, restart)
 
     async def _start_admin(self) -> None:
         if self.plan.admin is None:
@@ -274,6 +269,14 @@ class Supervisor:
         """Every part that runs, in the order of starting."""
         servers = [self.dev_server] if self.dev_server else []
         return [*servers, *self.connections, *self.workers, *self.processes, *self.listeners]
+
+
+def _dev_server(plan: Plan) -> DevServer | None:
+    connection = plan.connections[DEFAULT_CONNECTION]
+    if connection.dev_server is None:
+        return None
+    target = make_target(connection, any_port=True)
+    return DevServer(connection.dev_server, target.address, target.namespace, connection.retry)
 
 
 def _dispensable(plan: Plan) -> set[str]:

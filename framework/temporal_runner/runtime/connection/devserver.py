@@ -9,20 +9,27 @@ import asyncio
 import contextlib
 import ctypes
 import logging
+import re
 import shutil
 import signal
+import socket
 import sys
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 from temporal_runner.config.connections import DevServerSettings
-from temporal_runner.errors import PermanentError
+from temporal_runner.errors import PermanentError, UsageError
 from temporal_runner.retry.connector import RetryOptions
+from temporal_runner.retry.port_watch import look_at
 
 log = logging.getLogger("temporal_runner.devserver")
 
 _STOP_TIMEOUT = 10.0
+_LOOK_EVERY = 0.05
+_LAST_PORT = 65535
+_WHY = re.compile(r"^Error: |^panic: |FATAL")
+"""How the lines begin, or what they hold, that say why it ends; after them may come a stack."""
 _PR_SET_PDEATHSIG = 1
 
 
@@ -41,14 +48,25 @@ class DevServer:
     def __init__(
         self, settings: DevServerSettings, address: str, namespace: str, restart: RetryOptions
     ) -> None:
+        """Start nothing yet.
+
+        Raises:
+            UsageError: It cannot serve at such an address.
+        """
         self.restart = restart
         self.ready = False
         self.error = "not started yet"
         host, _, port = address.rpartition(":")
+        if host.startswith("["):  # it panics at [::1], and at ::1 its parts do not find each other
+            raise UsageError(
+                f"temporal.address: {address}: the embedded server serves IPv4 alone: set"
+                f" 127.0.0.1:{port}, or remove dev_server"
+            )
         self._settings = settings
         self._namespace = namespace
         self._host = "127.0.0.1" if host in {"", "localhost"} else host
-        self._port = settings.port if settings.port is not None else int(port)
+        self._port = int(port) or free_port(self._host)
+        self._ui_port = self._choose_ui_port(picked=int(port) == 0)
         self._process: asyncio.subprocess.Process | None = None
 
     def describe(self) -> str:
@@ -60,42 +78,75 @@ class DevServer:
     def _ui_url(self) -> str:
         return f"http://{self._host}:{self._ui_port}"
 
+    def _choose_ui_port(self, *, picked: bool) -> int:
+        wanted = self._settings.ui_port
+        if wanted:
+            return wanted
+        if picked or wanted == 0:  # what lies 1000 higher may well be taken
+            return free_port(self._host)
+        return self._port + (1000 if self._port + 1000 <= _LAST_PORT else -1000)
+
     @property
-    def _ui_port(self) -> int:
-        return self._settings.ui_port or self._port + 1000
+    def address(self) -> str:
+        """Where it serves: host:port, the port that was picked included."""
+        return f"{self._host}:{self._port}"
 
     async def run(self) -> None:
         """Run the server until cancelled, then stop it.
 
         Raises:
-            PermanentError: There is no `temporal` binary, or its port is taken.
+            PermanentError: There is no `temporal` binary, its port is taken, or it ended before it
+                served.
             RuntimeError: The server ended by itself.
         """
         command = self._command()
         await self._refuse_taken_port()
-        database = self._settings.database_path
-        if database is not None:
-            database.parent.mkdir(parents=True, exist_ok=True)
-        # A session of its own: Ctrl-C is for the runner, which needs the server while it drains.
-        self._process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            preexec_fn=_end_with_parent(),
-        )
-        self.ready, self.error = True, ""
+        self._process = process = await self._spawn(command)
+        self.error = "it starts"
+        looking = asyncio.create_task(self._until_it_serves())
         try:
-            last = await self._follow_log(self._process)
-            code = await self._process.wait()
-            raise RuntimeError(f"the server ended with exit code {code}: {last or 'no message'}")
+            words = await self._follow_log(process)
+            code = await process.wait()
+            message = f"the server ended with exit code {code}: {words or 'no message'}"
+            if not self.ready and code > 0:
+                raise PermanentError(
+                    f"temporal.dev_server at {self.address}: {message}",
+                    next_step="correct temporal.address and temporal.dev_server by what it says",
+                )
+            raise RuntimeError(message)
         except Exception as error:
             self.error = str(error)
             raise
         finally:
+            looking.cancel()
             self.ready = False
-            await self._stop(self._process)
+            await self._stop(process)
+
+    async def _spawn(self, command: list[str]) -> asyncio.subprocess.Process:
+        database = self._settings.database_path
+        try:
+            if database is not None:
+                database.parent.mkdir(parents=True, exist_ok=True)
+            # A session of its own: Ctrl-C is for the runner, which needs it while it drains.
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+                preexec_fn=_end_with_parent(),
+            )
+        except OSError as error:
+            raise PermanentError(
+                f"temporal.dev_server cannot be started: {error.strerror}: {error.filename}",
+                next_step="correct dev_server.binary and dev_server.database_path",
+            ) from None
+
+    async def _until_it_serves(self) -> None:
+        look = look_at(self.address)
+        while not await look():  # noqa: ASYNC110 - a port of another process tells nobody
+            await asyncio.sleep(_LOOK_EVERY)
+        self.ready, self.error = True, ""
 
     def kill(self) -> None:
         """End it at once: for a runner that ends hard."""
@@ -111,7 +162,7 @@ class DevServer:
             return
         writer.close()
         raise PermanentError(
-            f"temporal.dev_server: something listens at {self._host}:{self._port} already",
+            f"temporal.dev_server: something listens at {self.address} already",
             next_step="stop it, set another temporal.address, or remove dev_server to use what is"
             " there",
         )
@@ -145,13 +196,15 @@ class DevServer:
         return binary
 
     async def _follow_log(self, process: asyncio.subprocess.Process) -> str:
-        """Pass the server's own errors on; the last line, when it has ended."""
+        """Pass the server's own errors on; when it has ended, why: or else its last line."""
         assert process.stderr is not None
-        last = ""
+        last = why = ""
         async for line in process.stderr:
             last = line.decode(errors="replace").strip() or last
+            if _WHY.search(last):
+                why = last
             log.debug("%s", last)
-        return last
+        return why or last
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         if process.returncode is not None:
@@ -164,6 +217,18 @@ class DevServer:
         except TimeoutError:
             self.kill()
             await process.wait()
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens at just now."""
+    try:
+        with socket.create_server((host, 0)) as taken:
+            return int(taken.getsockname()[1])
+    except OSError as error:
+        raise PermanentError(
+            f"temporal.dev_server cannot listen at {host}: {error.strerror or error}",
+            next_step="set temporal.address to an address of this machine",
+        ) from None
 
 
 def find_temporal_binary() -> Path | None:

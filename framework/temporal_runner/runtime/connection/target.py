@@ -134,8 +134,12 @@ async def _check_usable(client: Client) -> None:
     )
 
 
-def make_target(plan: ConnectionPlan) -> Target:
+def make_target(plan: ConnectionPlan, *, any_port: bool = False) -> Target:
     """Where a connection goes, with the environment and the TOML profile below its settings.
+
+    Args:
+        plan: The connection.
+        any_port: Port 0 stands for one that is picked yet, for an embedded server.
 
     Raises:
         UsageError: A value cannot be used, wherever it comes from.
@@ -160,8 +164,10 @@ def make_target(plan: ConnectionPlan) -> Target:
     except PermanentError as error:
         raise UsageError(str(error)) from None
     address = settings.address or profile_address(profile)
-    if int(address.rpartition(":")[2]) == 0 and plan.dev_server is None:
-        raise UsageError(f"{prefix}address: {address}: there is no port 0 to connect to")
+    if not any_port and int(address.rpartition(":")[2]) == 0:
+        picked = " (dev_server picks one at `runner start`; name one to use it from elsewhere)"
+        hint = picked if plan.dev_server else ""
+        raise UsageError(f"{prefix}address: {address}: there is no port 0 to connect to{hint}")
     return Target(
         address,
         settings.namespace or profile.values.namespace or "default",
