@@ -35,6 +35,8 @@ log = logging.getLogger("temporal_runner")
 
 _HEALTHY_AFTER = 60.0
 """Seconds of readiness after which a component's next failure is a first one again."""
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)
+"""What a terminal sends when it is closed; not on Windows."""
 _SAY_EVERY = 10.0
 """Seconds between two lines that say what the start waits for."""
 
@@ -212,12 +214,16 @@ class Supervisor:
 
     def _take_signals(self) -> None:
         running = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGINT, signal.SIGTERM, _HANG_UP):
+            if number is None or signal.getsignal(number) is signal.SIG_IGN:
+                continue  # nohup: it is to outlive its terminal
             with contextlib.suppress(NotImplementedError):  # Windows
                 running.add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._stopping.is_set():
+            if number is _HANG_UP:
+                return  # the shell sends one, and the kernel, too
             self._end_hard(f"second {number.name}", 128 + number)
         log.info("%s: stopping; the same again ends at once", number.name)
         self._stopping.set()

@@ -18,7 +18,6 @@ from typing import Any
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.runtime import (
     LogForwardingConfig,
@@ -38,8 +37,10 @@ from temporal_runner.plan.sdk_internals import (
 )
 from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
 from temporal_runner.retry.port_watch import look_at
+from temporal_runner.runtime.connection.converters import converter_arguments
 from temporal_runner.runtime.connection.failed_tasks import FAILED_TASKS
 from temporal_runner.runtime.connection.failures import diagnose, look_closer
+from temporal_runner.runtime.connection.proxies import warn_of_proxy
 from temporal_runner.runtime.connection.service import RequestIdService
 from temporal_runner.values.redaction import remember
 
@@ -147,8 +148,7 @@ def make_target(plan: ConnectionPlan) -> Target:
     own_cluster = plan.name != "" and (settings.address or settings.profile)
     profile = load_profile(settings.profile, settings.config_file, ignore_env=bool(own_cluster))
     arguments: dict[str, Any] = {
-        "data_converter": plan.data_converter or pydantic_data_converter,
-        "plugins": list(plan.plugins),
+        **converter_arguments(plan),
         "interceptors": list(plan.interceptors),
         "grpc_compression": _COMPRESSION[settings.grpc_compression],
         **profile_arguments(profile),
@@ -166,8 +166,10 @@ def make_target(plan: ConnectionPlan) -> Target:
     for secret in (arguments.get("api_key"), *arguments.get("rpc_metadata", {}).values()):
         if isinstance(secret, str):  # the profile's, too
             remember(secret)
+    address = settings.address or profile.address or "localhost:7233"
+    warn_of_proxy(address, tls=bool(arguments.get("tls") or arguments.get("api_key")))
     return Target(
-        settings.address or profile.address or "localhost:7233",
+        address,
         settings.namespace or profile.namespace or "default",
         arguments,
         frozenset(settings.retry_on),
