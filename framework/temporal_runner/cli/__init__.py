@@ -16,6 +16,7 @@ READY = "http://127.0.0.1:8088/readyz"
 
 def main() -> None:
     """The `runner` command: 0 done, 1 it ran and failed, 2 the config or command line is wrong."""
+    open_closed_descriptors()
     try:
         match sys.argv[1:]:
             case ["health"]:
@@ -33,6 +34,23 @@ def main() -> None:
     except RunnerError as error:
         _print(f"error: {error}")
         sys.exit(1)
+
+
+def open_closed_descriptors() -> None:
+    """Have the descriptors 0 to 2 be something, as a few supervisors do not.
+
+    Else the first files and sockets that are opened take their places: what is printed goes to
+    Temporal, or Python and the SDK's runtime abort (SIGABRT).
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest that is free: this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            stream = os.fdopen(descriptor, "r" if descriptor == 0 else "w", closefd=False)
+            setattr(sys, name, stream)
 
 
 def _print(error: str) -> None:

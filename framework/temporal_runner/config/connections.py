@@ -100,7 +100,8 @@ class ConnectionSettings(Section):
     identity: Text | None = None
     """Who the client says it is; by default the process and the host."""
     data_converter: Target | None = None
-    """A `DataConverter`, or a function that returns one; by default JSON with pydantic."""
+    """A `DataConverter`, or a function that returns one; by default that of one of the `plugins`,
+    else JSON with pydantic."""
     plugins: tuple[Target, ...] = ()
     """The SDK's own client plugins, or functions that return them."""
     interceptors: tuple[Target, ...] = ()

@@ -15,14 +15,16 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from temporal_runner.values.durations import format_duration
 
 log = logging.getLogger("temporal_runner")
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANG_UP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
+_SIGNALS = [one for one in (signal.SIGINT, signal.SIGTERM, _HANG_UP) if one is not None]
 _GRACE = 1.0
 """Seconds beyond the deadline in which the event loop, if it turns, ends the process itself."""
 _LAST_WORDS = 1.0
@@ -53,6 +55,7 @@ class Ending:
         self._begun = threading.Event()
         self._begin_once = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._signals: Sequence[signal.Signals] = ()
 
     def listen(self) -> None:
         """Hear the signals from now on; in the main thread, within the event loop."""
@@ -62,11 +65,16 @@ class Ending:
         heard, told = socket.socketpair()
         told.setblocking(False)
         before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-        for number in _SIGNALS:
+        # One that is ignored stays so: under nohup the runner is to outlive its terminal.
+        taken = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        self._signals = taken
+        for number in taken:
             signal.signal(number, _heard_by_the_thread)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(
-                before=_hold_signals, after_in_parent=_release_signals, after_in_child=_forget
+                before=partial(_hold_signals, taken),
+                after_in_parent=_release_signals,
+                after_in_child=partial(_forget, taken),
             )
         arguments = (heard, told, before)
         threading.Thread(target=self._hear, args=arguments, name="signals", daemon=True).start()
@@ -74,8 +82,8 @@ class Ending:
     def leave_loop(self) -> None:
         """The event loop is about to end: from now on any signal ends the process."""
         if self._loop is not None:
-            for number in _SIGNALS:
-                signal.signal(number, self._end_by)
+            for number in self._signals:
+                signal.signal(number, signal.SIG_IGN if number is _HANG_UP else self._end_by)
 
     def begin(self) -> None:
         """The stop begins: from now on the deadline runs."""
@@ -112,8 +120,10 @@ class Ending:
         assert self._loop is not None
         while numbers := heard.recv(64):
             for number in numbers:
-                if number not in _SIGNALS:
+                if number not in self._signals:
                     _pass_on(number, before)  # one that the event loop has a handler for
+                elif self._begun.is_set() and number == _HANG_UP:
+                    continue  # the shell sends one, and the kernel too: it is no second signal
                 elif self._begun.is_set():
                     self.end(f"second {signal.Signals(number).name}", 128 + number)
                 else:
@@ -147,16 +157,16 @@ def _pass_on(number: int, descriptor: int) -> None:
 _held = threading.local()
 
 
-def _hold_signals() -> None:
-    _held.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+def _hold_signals(signals: Sequence[signal.Signals]) -> None:
+    _held.before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
 
 def _release_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, _held.before)
 
 
-def _forget() -> None:
+def _forget(signals: Sequence[signal.Signals]) -> None:
     signal.set_wakeup_fd(-1)
-    for number in _SIGNALS:
+    for number in signals:
         signal.signal(number, signal.SIG_DFL)
     _release_signals()

@@ -8,6 +8,8 @@ import gc
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from temporal_runner.runtime.blocked_loop import telling_of_blocks
+
 try:
     import resource
 except ImportError:  # Windows
@@ -34,7 +36,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         new_event_loop = None  # type: ignore[assignment]
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         try:
-            return runner.run(main())
+            return runner.run(_watched(main))
         finally:
             runner.run(asyncio.sleep(_FOR_THE_SDKS_THREADS))
 
@@ -50,6 +52,11 @@ def _allow_many_files() -> None:
     if soft != hard:
         with contextlib.suppress(OSError, ValueError):  # macOS takes no limit without an end
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+async def _watched(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with telling_of_blocks():
+        return await main()
 
 
 def keep_what_is_there() -> None:

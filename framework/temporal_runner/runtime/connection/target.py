@@ -17,7 +17,6 @@ from typing import Any
 
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import (
     LogForwardingConfig,
     LoggingConfig,
@@ -31,12 +30,14 @@ from temporal_runner.plan import ConnectionPlan
 from temporal_runner.plan.sdk_internals import RUNTIME_THREADS, put_workflow_service
 from temporal_runner.retry.connector import Connector, Diagnosis, RetryOptions
 from temporal_runner.retry.port_watch import look_at
+from temporal_runner.runtime.connection.converters import converter_arguments
 from temporal_runner.runtime.connection.credentials import Credentials
 from temporal_runner.runtime.connection.failed_tasks import FAILED_TASKS
 from temporal_runner.runtime.connection.failures import diagnose
 from temporal_runner.runtime.connection.handshake import look_closer
 from temporal_runner.runtime.connection.merge import checked_address, merged
 from temporal_runner.runtime.connection.profile import Profile, load_profile
+from temporal_runner.runtime.connection.proxies import warn_of_proxy
 from temporal_runner.runtime.connection.service import RequestIdService
 
 _COMPRESSION = {"none": GrpcCompression.NONE, "gzip": GrpcCompression.GZIP}
@@ -151,8 +152,7 @@ def make_target(plan: ConnectionPlan, *, any_port: bool = False) -> Target:
         settings.profile, settings.config_file, ignore_env=bool(own_cluster), prefix=prefix
     )
     arguments: dict[str, Any] = {
-        "data_converter": plan.data_converter or pydantic_data_converter,
-        "plugins": list(plan.plugins),
+        **converter_arguments(plan),
         "interceptors": list(plan.interceptors),
         "grpc_compression": _COMPRESSION[settings.grpc_compression],
     }
@@ -168,6 +168,7 @@ def make_target(plan: ConnectionPlan, *, any_port: bool = False) -> Target:
         picked = " (dev_server picks one at `runner start`; name one to use it from elsewhere)"
         hint = picked if plan.dev_server else ""
         raise UsageError(f"{prefix}address: {address}: there is no port 0 to connect to{hint}")
+    warn_of_proxy(address, tls=bool(credentials.tls or credentials.api_key))
     return Target(
         address,
         settings.namespace or profile.values.namespace or "default",
