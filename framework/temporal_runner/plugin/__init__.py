@@ -3,7 +3,7 @@
 from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 """
 
-from temporal_runner.errors import PermanentError, TransientError
+from temporal_runner.errors import NotKept, PermanentError, TransientError
 from temporal_runner.events.cloudevents import (
     BATCH_MEDIA_TYPE,
     STRUCTURED_MEDIA_TYPE,
@@ -81,4 +81,5 @@ __all__ = [
     # errors
     "TransientError",
     "PermanentError",
+    "NotKept",
 ]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
+from temporal_runner.errors import NotKept
 from temporal_runner.events.event import Accepted, Delivery, Event
 from temporal_runner.plugin.sources import PullSource, SourceContext
 from temporal_runner.values.durations import Duration, PositiveDuration
@@ -248,10 +249,14 @@ class ListingSource(PullSource, Generic[T]):
         """A version can never succeed.
 
         Raises:
+            NotKept: The place for it does not take it; the runner is to keep it.
             TransientError: It could not be kept. It comes again.
         """
         try:
-            await self.keep_rejected(delivery.event, reason)
+            if delivery.keeps_rejected:
+                await self.keep_rejected(delivery.event, reason)
+        except NotKept:
+            raise
         except Exception:
             await self.retry(delivery.found, None)
             raise

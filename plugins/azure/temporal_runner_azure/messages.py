@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from temporal_runner_azure.events import Undecodable, about_blob, is_created_fil
 
 Encoding = Literal["auto", "base64", "text"]
 
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MOST_EVENTS = 1000
 """Events in one message. Event Grid sends one; each is a delivery of its own, and takes memory."""
 
@@ -97,8 +99,14 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
 def encode(entries: list[Any], like: str) -> str:
     """The text of a message with these events, in the form of the one they came in."""
     if like.lstrip("\ufeff").strip().startswith(("{", "[")):
-        return json.dumps(entries)  # escaped: not every character may stand in the queue's XML
+        return written(entries)
     return base64.b64encode(json.dumps(entries, ensure_ascii=False).encode()).decode("ascii")
+
+
+def written(content: Any) -> str:
+    """JSON no longer than it came: escaped is only what may not stand in the queue's XML."""
+    text = json.dumps(content, ensure_ascii=False)
+    return _NOT_IN_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_event(entry: Any) -> Event:

@@ -198,7 +198,7 @@ class QueueDelivery(Delivery):
 
     async def reject(self, reason: str) -> None:
         """The record goes to the dead letter queue, then counts as done."""
-        await self._lease.reject(self._index, reason)
+        await self._lease.reject(self._index, reason, kept=not self.keeps_rejected)
 
 
 def _unreadable(lease: Lease, index: int, record: Record) -> Event:

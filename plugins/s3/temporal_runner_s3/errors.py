@@ -15,11 +15,23 @@ _WRONG_KEYS = {
     "SignatureDoesNotMatch",
     "UnrecognizedClientException",
 }
+_REFUSED_MESSAGE = {
+    "InvalidParameterValue",
+    "InvalidParameterValueException",
+    "InvalidMessageContents",
+    "BatchRequestTooLong",
+    "AWS.SimpleQueueService.BatchRequestTooLong",
+    "RequestEntityTooLarge",
+}
 _NEXT_STEPS = {
     "NoRegionError": "give `region`, or set AWS_DEFAULT_REGION",
     "ProfileNotFound": "give a `profile` of the shared AWS config files",
     "ParamValidationError": "correct the listener's options",
 }
+
+
+class MessageRefused(TransientError):
+    """The queue does not take this message, because of its size or of what is in it."""
 
 
 @contextmanager
@@ -34,6 +46,7 @@ def explained(what: str) -> Iterator[None]:
 
     Raises:
         PermanentError: Trying again cannot help.
+        MessageRefused: A queue does not take this message, and never will.
         TransientError: It may.
     """
     try:
@@ -43,6 +56,9 @@ def explained(what: str) -> Iterator[None]:
         text = f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
         if code in _WRONG_KEYS:
             raise PermanentError(text, next_step="correct the AWS credentials") from error
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if error.operation_name == "SendMessage" and (code in _REFUSED_MESSAGE or status == 413):
+            raise MessageRefused(text) from error
         raise TransientError(text) from error
     except (botocore.BotoCoreError, botocore.HTTPClientError, OSError, ValueError) as error:
         kind = type(error).__name__

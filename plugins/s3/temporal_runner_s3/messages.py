@@ -8,6 +8,7 @@ has the table.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from urllib.parse import unquote_plus
 from temporal_runner.plugin import Event, parse_json
 from temporal_runner_s3.events import ObjectEvent, Undecodable, is_folder_marker
 
+NOT_IN_MESSAGES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that SQS refuses in a message and in its attributes."""
 MOST_RECORDS = 1000
 """Records in one message. S3 sends one; each is a delivery of its own, and takes memory."""
 
@@ -82,10 +85,16 @@ def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
         if len(records) > MOST_RECORDS:
             raise Undecodable(f"it has {len(records)} records; {MOST_RECORDS} is the most")
         for record in records:
-            alone = body if len(records) == 1 else json.dumps({"Records": [record]})
+            alone = body if len(records) == 1 else _written({"Records": [record]})
             yield from _record(alone, record, _of_notification)
     else:
         raise Undecodable("neither an S3 notification nor an EventBridge event, nor one in SNS")
+
+
+def _written(content: Any) -> str:
+    """JSON no longer than it came: escaped is only what a queue's message must not hold."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return NOT_IN_MESSAGES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:

@@ -10,7 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from temporal_runner.errors import Busy, EventRejected, TransientError
+from temporal_runner.errors import Busy, EventRejected, NotKept, TransientError
 from temporal_runner.events.event import Accepted, Delivery
 from temporal_runner.events.identity import event_key
 from temporal_runner.plan import ListenerPlan
@@ -125,21 +125,27 @@ class Settler:
     async def _reject(self, settlement: Settlement, reason: str, hold: bool) -> None:
         """Reject an event once it is kept; until then it is nobody's but the sender's."""
         reason = redacted(reason)  # the source may tell it to the sender
+        delivery = settlement.delivery
+        if delivery.keeps_rejected and await settlement.reject(reason):
+            self._rejected(delivery, reason)
+            return
         try:
-            if not settlement.delivery.keeps_rejected:
-                await self._keep(settlement.delivery, reason, hold)
+            await self._keep(delivery, reason, hold)
         except TransientError as error:
             self._log.error(
                 "event %s cannot be rejected (%s): %s",
-                settlement.delivery.event.id,
+                delivery.event.id,
                 reason,
                 error,
             )
             await self._hand_back(settlement, error)
             return
-        self._counts["rejected"] += 1
-        self._log.warning("event %s rejected: %s", settlement.delivery.event.id, reason)
+        self._rejected(delivery, reason)
         await settlement.reject(reason)
+
+    def _rejected(self, delivery: Delivery, reason: str) -> None:
+        self._counts["rejected"] += 1
+        self._log.warning("event %s rejected: %s", delivery.event.id, reason)
 
     async def _keep(self, delivery: Delivery, reason: str, hold: bool) -> None:
         event = delivery.event
@@ -170,9 +176,17 @@ class Settlement:
         """It is to come again."""
         await self._once(lambda: self.delivery.nack(reason, retry_after=retry_after))
 
-    async def reject(self, reason: str) -> None:
-        """It can never succeed, and is kept."""
-        await self._once(lambda: self.delivery.reject(reason))
+    async def reject(self, reason: str) -> bool:
+        """It can never succeed, and is kept; False where the source leaves that to the runner."""
+        try:
+            await self._once(lambda: self.delivery.reject(reason))
+        except NotKept as error:
+            if not self.delivery.keeps_rejected:  # it is kept: a source that says it twice errs
+                return True
+            self._log.warning("event %s: %s", self.delivery.event.id, error)
+            self.delivery.keeps_rejected = self._settled = False
+            return False
+        return True
 
     async def _once(self, settle: Callable[[], Awaitable[None]]) -> None:
         if self._settled:
@@ -180,5 +194,7 @@ class Settlement:
         self._settled = True
         try:
             await settle()
+        except NotKept:
+            raise
         except Exception as error:
             self._log.warning("event %s: settling failed: %s", self.delivery.event.id, error)
