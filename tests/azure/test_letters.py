@@ -15,13 +15,13 @@ from tests.azure.support import Open, Storage, receive
 async def test_a_letter_is_no_longer_than_it_came(storage: Storage) -> None:
     """Japanese of 30 KB fits beside its reason, in one message."""
     event = storage.put("a.txt")
-    event["data"]["note"] = "日本語" * 3400
+    event["data"]["note"] = "日本語" * 3700
     storage.send_text(json.dumps(event, ensure_ascii=False))
     async with Open(storage.queue_options()) as source:
         [delivery] = await receive(source)
         await delivery.reject("never")
     [letter] = storage.poisoned()
-    assert letter["body"]["data"]["note"] == "日本語" * 3400
+    assert letter["body"]["data"]["note"] == "日本語" * 3700
 
 
 async def test_a_reason_too_long_is_shortened(storage: Storage) -> None:

@@ -11,16 +11,17 @@ from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-from temporal_runner.plugin import ListedObject
+from temporal_runner.plugin import ListedObject, TransientError
 from temporal_runner_s3.batching import Failure
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.errors import explained
+from temporal_runner_s3.errors import LOOK_AT_ENDPOINT, explained, no_html
 from temporal_runner_s3.identity import sign_in
 
 for _name in ("botocore", "aiobotocore"):
     # Their debug lines hold whole requests and answers, credentials included.
     logging.getLogger(_name).setLevel(logging.INFO)
 
+_log = logging.getLogger(__name__)
 MOST_MESSAGES = 10
 """SQS's limit of one receive."""
 PAGE = 1000
@@ -61,13 +62,6 @@ class QueueAttributes:
     has_redrive_policy: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Listed(ListedObject):
-    """An object in a listing, with its size in bytes."""
-
-    size: int
-
-
 class _Service:
     """A client of one AWS service, opened and closed."""
 
@@ -102,6 +96,8 @@ class _Service:
                     config=config,
                 )
             )
+            # A 200 of whoever is in between: it would pass for an empty queue or bucket.
+            self._client.meta.events.register(f"after-call.{self.name}", no_html)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -223,18 +219,36 @@ class Bucket(_Service):
         assert options.bucket is not None
         self.bucket = options.bucket
 
-    async def page(self, continued: str | None) -> tuple[list[Listed], str | None]:
-        """A page of the listing, and what continues it; None at its end."""
+    async def page(self, continued: str | None) -> tuple[list[ListedObject], str | None]:
+        """A page of the listing, and what continues it; None at its end.
+
+        Raises:
+            TransientError: It is no listing, or one that does not say how it goes on.
+        """
         more = {"ContinuationToken": continued} if continued else {}
-        with explained(f"the bucket {self.bucket}"):
+        what = f"the bucket {self.bucket}"
+        with explained(what):
             answer = await self._client.list_objects_v2(
                 Bucket=self.bucket, Prefix=self._options.prefix, MaxKeys=PAGE, **more
             )
-        listed = [
-            Listed(one["Key"], one.get("ETag", "").strip('"'), one["LastModified"], one["Size"])
-            for one in answer.get("Contents", [])
-        ]
-        return listed, answer.get("NextContinuationToken") if answer["IsTruncated"] else None
+        if answer.keys() == {"ResponseMetadata"}:
+            raise TransientError(f"{what}: the answer has nothing of a listing; {LOOK_AT_ENDPOINT}")
+        entries = answer.get("Contents", [])
+        listed = [_listed(one) for one in entries if one.get("Key")]
+        if len(listed) < len(entries):
+            _log.warning("%s: %d entries without a key", what, len(entries) - len(listed))
+        following: str | None = answer.get("NextContinuationToken") or None
+        if answer.get("IsTruncated") and following is None:
+            raise TransientError(
+                f"{what}: the server says that there is more than these {len(listed)} objects, but"
+                " gives no token to go on with (NextContinuationToken): its listing cannot be used"
+            )
+        return listed, following if answer.get("IsTruncated", True) else None
+
+
+def _listed(one: Mapping[str, Any]) -> ListedObject:
+    etag = one.get("ETag", "").strip('"')
+    return ListedObject(one["Key"], etag, one.get("LastModified"), one.get("Size"))
 
 
 def _failures(answer: Mapping[str, Any], count: int) -> list[Failure | None]:

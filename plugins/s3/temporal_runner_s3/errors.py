@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from botocore import exceptions as botocore  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 
 from temporal_runner.plugin import PermanentError, TransientError
 
@@ -30,8 +32,23 @@ _NEXT_STEPS = {
 }
 
 
+LOOK_AT_ENDPOINT = "look whether endpoint_url is the service's, and what is in between"
+
+
 class MessageRefused(TransientError):
     """The queue does not take this message, because of its size or of what is in it."""
+
+
+def no_html(http_response: Any, **_: Any) -> None:
+    """For the SDK's event `after-call`: name a page of HTML, also one that came as a success.
+
+    Raises:
+        TransientError: It is one.
+    """
+    media_type = http_response.headers.get("content-type", "")
+    if media_type.lower().startswith("text/html"):
+        status = http_response.status_code
+        raise TransientError(f"the answer is a page of HTML (HTTP {status}); {LOOK_AT_ENDPOINT}")
 
 
 @contextmanager
@@ -51,6 +68,8 @@ def explained(what: str) -> Iterator[None]:
     """
     try:
         yield
+    except TransientError as error:
+        raise TransientError(f"{what}: {error}") from error
     except botocore.ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
         text = f"{what}: {code}: {error.response.get('Error', {}).get('Message', '')}"
@@ -60,6 +79,10 @@ def explained(what: str) -> Iterator[None]:
         if error.operation_name == "SendMessage" and (code in _REFUSED_MESSAGE or status == 413):
             raise MessageRefused(text) from error
         raise TransientError(text) from error
+    except ResponseParserError as error:
+        html = "<html" in str(error).lower() or "<!doctype html" in str(error).lower()
+        kind = "a page of HTML" if html else "not what the service gives"
+        raise TransientError(f"{what}: the answer is {kind}; {LOOK_AT_ENDPOINT}") from error
     except (botocore.BotoCoreError, botocore.HTTPClientError, OSError, ValueError) as error:
         kind = type(error).__name__
         text = f"{what}: {' '.join(str(error).split()) or kind}"

@@ -106,7 +106,8 @@ def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
         yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
     else:
         about = event.data["object"]
-        if not is_folder_marker(about["key"], about.get("size")):
+        made = event.type.startswith("ObjectCreated")
+        if not (made and is_folder_marker(about["key"], about.get("size"))):
             yield Record(body, event)
 
 
