@@ -17,8 +17,8 @@ from temporal_runner.events.event import Accepted, Delivery, Event, Written
 from temporal_runner.events.strict_json import parse_json
 from temporal_runner.http import HttpAnswer, HttpRequest, HttpServer
 from temporal_runner.plugin.hookspecs import hookimpl
-from temporal_runner.plugin.listing import ListedObject, ListingSource
-from temporal_runner.plugin.listing_options import ListingOptions
+from temporal_runner.plugin.listing import ListingSource
+from temporal_runner.plugin.listing_options import ListedObject, ListingOptions
 from temporal_runner.plugin.sources import (
     Deliver,
     EventSource,

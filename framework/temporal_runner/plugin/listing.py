@@ -14,45 +14,16 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from temporal_runner.errors import NotKept, TransientError
 from temporal_runner.events.event import Accepted, Delivery, Event
-from temporal_runner.plugin.listing_options import ListingOptions
+from temporal_runner.plugin.listing_options import ListedObject, ListingOptions
 from temporal_runner.plugin.sources import PullSource, SourceContext
 
 if TYPE_CHECKING:
     from temporal_runner.storage.listing_memory import ListingMemory
-
-
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """A version of an object, as a listing has it. Subclass it for what else an event tells.
-
-    Attributes:
-        key: The object's name.
-        etag: What tells this version from others of the key, without quotes; empty where the store
-            has none.
-        modified: When it was last written; None where the store does not say.
-        size: Its bytes, where the store says.
-    """
-
-    key: str
-    etag: str
-    modified: datetime | None
-    size: int | None = None
-
-    @property
-    def token(self) -> str:
-        """What tells this version: the etag, or where there is none the size and the time."""
-        return self.etag or f"{self.size}-{self.modified.isoformat() if self.modified else ''}"
-
-    @property
-    def version(self) -> tuple[str, str]:
-        """The key and what tells this version from others of it."""
-        return self.key, self.token
 
 
 _MOST_EMPTY_PAGES = 1000
@@ -192,10 +163,17 @@ class ListingSource(PullSource, Generic[T]):
         objects = {found.version: found for found in page}
         # What is in flight now may be settled, and remembered, before the answers are here.
         in_flight = self._in_flight | self._retries.keys()
-        new = await self._memory.new(list(objects))
+        formerly = {
+            one.version: one.former_version
+            for one in objects.values()
+            if one.former_version != one.version
+        }
+        new = await self._memory.new(list(objects), formerly)
         if self._skipping:
-            await self._memory.add(new)
-            new = []
+            # What a listing of another prefix would have found came since then: it is no skipping.
+            memory = self._memory
+            await memory.add([one for one in new if not memory.was_listed(one[0])])
+            new = [one for one in new if memory.was_listed(one[0])]
         if continued is None:
             await self._memory.end_of_listing()
             self._skipping = False

@@ -1,8 +1,9 @@
-"""The options that every listing has, whatever it lists."""
+"""What every listing has, whatever it lists: its options, and versions of objects."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -39,3 +40,36 @@ class ListingOptions(Options):
                 " while the runner was away"
             )
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class ListedObject:
+    """A version of an object, as a listing has it. Subclass it for what else an event tells.
+
+    Attributes:
+        key: The object's name.
+        etag: What tells this version from others of the key, without quotes; empty where the store
+            has none.
+        modified: When it was last written; None where the store does not say.
+        size: Its bytes, where the store says.
+    """
+
+    key: str
+    etag: str
+    modified: datetime | None
+    size: int | None = None
+
+    @property
+    def token(self) -> str:
+        """What tells this version: the etag, or where there is none the size and the time."""
+        return self.etag or f"{self.size}-{self.modified.isoformat() if self.modified else ''}"
+
+    @property
+    def version(self) -> tuple[str, str]:
+        """The key and what tells this version from others of it."""
+        return self.key, self.token
+
+    @property
+    def former_version(self) -> tuple[str, str]:
+        """How an older version of the source told it, whose state file may be there."""
+        return self.version

@@ -43,7 +43,7 @@ class ListSource(ListingSource[Listed]):
         """
         await self._container.open()
         await self.try_listing()
-        await self.open_memory(f"{self._context.listener} {self._container.url}")
+        await self.open_memory(self._container.url)
 
     async def close(self) -> None:
         """Close the client; what was delivered is still remembered when it is settled."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
@@ -60,6 +61,22 @@ class QueueAttributes:
 
     visibility_timeout: int
     has_redrive_policy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(ListedObject):
+    """An object in a listing. The etag alone does not tell the same bytes written once more."""
+
+    @property
+    def token(self) -> str:
+        """The etag and the time, or the size where there is no etag."""
+        time = self.modified.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%f") if self.modified else ""
+        return f"{self.etag or self.size}-{time}"
+
+    @property
+    def former_version(self) -> tuple[str, str]:
+        """By the etag alone."""
+        return self.key, self.etag
 
 
 class _Service:
@@ -219,7 +236,7 @@ class Bucket(_Service):
         assert options.bucket is not None
         self.bucket = options.bucket
 
-    async def page(self, continued: str | None) -> tuple[list[ListedObject], str | None]:
+    async def page(self, continued: str | None) -> tuple[list[Listed], str | None]:
         """A page of the listing, and what continues it; None at its end.
 
         Raises:
@@ -246,9 +263,9 @@ class Bucket(_Service):
         return listed, following if answer.get("IsTruncated", True) else None
 
 
-def _listed(one: Mapping[str, Any]) -> ListedObject:
+def _listed(one: Mapping[str, Any]) -> Listed:
     etag = one.get("ETag", "").strip('"')
-    return ListedObject(one["Key"], etag, one.get("LastModified"), one.get("Size"))
+    return Listed(one["Key"], etag, one.get("LastModified"), one.get("Size"))
 
 
 def _failures(answer: Mapping[str, Any], count: int) -> list[Failure | None]:

@@ -84,17 +84,19 @@ class ObjectEvent:
         )
 
     def _token(self) -> str:
-        """The sequencer, or the version that was made or removed, which happens once.
+        """The sequencer and the request, or the version that was made or removed.
 
-        Other events (tags, restores) may happen to one version again and again: their time and
-        their request tell.
+        Not the sequencer alone: some stores write the same one into every event. Where there is no
+        request either, all that tells is told. Other events (tags, restores) may happen to one
+        version again and again: their time and their request tell.
         """
+        time = self.time.isoformat() if self.time else ""
         if self.sequencer:
-            return normal_sequencer(self.sequencer)
+            etag = f"{self.etag or self.version_id or ''}-{time}"
+            return f"{normal_sequencer(self.sequencer)}-{self.request_id or etag}"
         made = self.type.startswith(("ObjectCreated", "ObjectRemoved"))
         if made and self.version_id and self.version_id != "null":
             return self.version_id
-        time = self.time.isoformat() if self.time else ""
         return f"{time}-{self.request_id or self.etag or ''}"
 
 

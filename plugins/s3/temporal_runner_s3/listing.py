@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from temporal_runner.plugin import Event, ListedObject, ListingSource, SourceContext
-from temporal_runner_s3.client import Bucket
+from temporal_runner.plugin import Event, ListingSource, SourceContext
+from temporal_runner_s3.client import Bucket, Listed
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.events import ObjectEvent
 
@@ -17,7 +17,7 @@ EVENT_TYPE = "ObjectCreated:Listed"
 """A listing does not tell by which request an object was made."""
 
 
-class ListSource(ListingSource[ListedObject]):
+class ListSource(ListingSource[Listed]):
     """Lists one prefix again and again."""
 
     def __init__(self, options: S3Options, context: SourceContext) -> None:
@@ -41,12 +41,12 @@ class ListSource(ListingSource[ListedObject]):
         await self._bucket.close()
         await self.close_memory()
 
-    async def page(self, continued: str | None) -> tuple[Sequence[ListedObject], str | None]:
+    async def page(self, continued: str | None) -> tuple[Sequence[Listed], str | None]:
         """A page of the bucket, without folder markers."""
         page, continued = await self._bucket.page(continued)
         return [one for one in page if not (one.key.endswith("/") and one.size == 0)], continued
 
-    def event(self, found: ListedObject) -> Event:
+    def event(self, found: Listed) -> Event:
         """The object's event, by its etag."""
         record = ObjectEvent(
             bucket=self._bucket.bucket,
