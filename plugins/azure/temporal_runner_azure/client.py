@@ -8,12 +8,17 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from azure.core.exceptions import DecodeError, DeserializationError, ResourceNotFoundError
+from azure.core.exceptions import (
+    DecodeError,
+    DeserializationError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob.aio import ContainerClient
 from azure.storage.queue.aio import QueueClient
 
@@ -220,7 +225,8 @@ class Queue(_Service):
             try:
                 sent = await self._client.send_message(body, time_to_live=_FOR_EVER)
             except ResourceNotFoundError:
-                await self._client.create_queue()
+                with suppress(ResourceExistsError):  # another call made it meanwhile
+                    await self._client.create_queue()
                 sent = await self._client.send_message(body, time_to_live=_FOR_EVER)
         return str(sent.id)
 

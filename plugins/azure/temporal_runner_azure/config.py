@@ -27,7 +27,7 @@ def _name(also: str = "") -> AfterValidator:
 
 
 QueueName = Annotated[str, _name()]
-ContainerName = Annotated[str, _name("$root $web")]
+ContainerName = Annotated[str, _name("$root $web $logs $blobchangefeed")]
 _LONGEST_VISIBILITY = timedelta(days=7)
 _ACCOUNT = ("endpoint_suffix", "sas", "account_key", "identity", "client_id", "tenant_id")
 _OF_QUEUE = (

@@ -77,10 +77,12 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
     Raises:
         Undecodable: It is not base64, not UTF-8, not JSON, or holds no event.
     """
-    stripped = text.lstrip("\ufeff").strip()
+    stripped = text.strip("\ufeff \t\r\n")
     if encoding == "base64" or (encoding == "auto" and not stripped.startswith(("{", "["))):
         try:
-            stripped = base64.b64decode(stripped, validate=True).decode("utf-8-sig")
+            stripped = base64.b64decode("".join(stripped.split()), validate=True).decode(
+                "utf-8-sig"
+            )
         except (binascii.Error, ValueError):
             reason = "it is neither JSON nor base64" if encoding == "auto" else "it is not base64"
             raise Undecodable(f"{reason} of UTF-8 text") from None
@@ -98,7 +100,7 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
 
 def encode(entries: list[Any], like: str) -> str:
     """The text of a message with these events, in the form of the one they came in."""
-    if like.lstrip("\ufeff").strip().startswith(("{", "[")):
+    if like.strip("\ufeff \t\r\n").startswith(("{", "[")):
         return written(entries)
     return base64.b64encode(json.dumps(entries, ensure_ascii=False).encode()).decode("ascii")
 

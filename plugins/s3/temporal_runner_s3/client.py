@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from temporal_runner_s3.batching import Failure
 from temporal_runner_s3.config import S3Options
 from temporal_runner_s3.errors import LOOK_AT_ENDPOINT, explained, no_html
 from temporal_runner_s3.identity import sign_in
+from temporal_runner_s3.queue_urls import queue_place
 
 for _name in ("botocore", "aiobotocore"):
     # Their debug lines hold whole requests and answers, credentials included.
@@ -109,7 +110,7 @@ class _Service:
                 session.create_client(
                     self.name,
                     region_name=self._region(),
-                    endpoint_url=self._options.endpoint_url,
+                    endpoint_url=self._endpoint(),
                     config=config,
                 )
             )
@@ -122,6 +123,9 @@ class _Service:
 
     def _region(self) -> str | None:
         return self._options.region
+
+    def _endpoint(self) -> str | None:
+        return self._options.endpoint_url
 
 
 class Queue(_Service):
@@ -136,9 +140,13 @@ class Queue(_Service):
         self.fifo = self.url.endswith(".fifo")
 
     def _region(self) -> str | None:
-        """As given, or of a URL such as https://sqs.eu-west-1.amazonaws.com/1234/uploads."""
-        told = re.match(r"https://sqs(?:-fips)?\.([a-z0-9-]+)\.(amazonaws|api\.aws)", self.url)
-        return self._options.region or (told and told[1]) or None
+        return self._options.region or queue_place(self.url)[0]
+
+    def _endpoint(self) -> str | None:
+        """As given, or by the environment, or the host that the queue's URL names."""
+        by_environment = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"} & os.environ.keys()
+        given = self._options.endpoint_url
+        return given if given or by_environment else queue_place(self.url)[1]
 
     async def attributes(self) -> QueueAttributes:
         """Ask the queue for its settings; fails where it is not there."""

@@ -35,6 +35,7 @@ class ObjectEvent:
         request_id: The request that caused it.
         region: The bucket's.
         detail: What else the sender said.
+        more: What else it said of the object.
     """
 
     bucket: str
@@ -48,6 +49,7 @@ class ObjectEvent:
     request_id: str | None = None
     region: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def event(self, token: str | None = None) -> Event:
         """The event, the same whichever way it came.
@@ -77,7 +79,10 @@ class ObjectEvent:
             datacontenttype="application/json",
             data={
                 "bucket": {"name": self.bucket},
-                "object": {name: value for name, value in about.items() if value is not None},
+                "object": {
+                    **self.more,
+                    **{name: value for name, value in about.items() if value is not None},
+                },
                 "region": self.region,
                 "detail": dict(self.detail),
             },
