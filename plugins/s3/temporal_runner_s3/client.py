@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
@@ -24,6 +24,8 @@ for _name in ("botocore", "aiobotocore"):
     logging.getLogger(_name).setLevel(logging.INFO)
 
 _log = logging.getLogger(__name__)
+_signed_in: set[S3Options] = set()
+"""Whose keys have been right in this process."""
 MOST_MESSAGES = 10
 """SQS's limit of one receive."""
 PAGE = 1000
@@ -117,6 +119,13 @@ class _Service:
             # A 200 of whoever is in between: it would pass for an empty queue or bucket.
             self._client.meta.events.register(f"after-call.{self.name}", no_html)
 
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """For a call: keys that were right once may be right again."""
+        with explained(what, refusal_is_final=self._options not in _signed_in):
+            yield
+        _signed_in.add(self._options)
+
     async def close(self) -> None:
         """Close its connections."""
         await self._resources.aclose()
@@ -151,7 +160,7 @@ class Queue(_Service):
     async def attributes(self) -> QueueAttributes:
         """Ask the queue for its settings; fails where it is not there."""
         names = ["VisibilityTimeout", "RedrivePolicy"]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=names
             )
@@ -169,7 +178,7 @@ class Queue(_Service):
             wait: Seconds.
             visibility: Seconds for which they are kept from other receivers.
         """
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=most,
@@ -183,7 +192,7 @@ class Queue(_Service):
     async def delete(self, receipts: Sequence[str]) -> list[Failure | None]:
         """Delete up to 10 messages; for each its failure or None."""
         entries = [{"Id": str(i), "ReceiptHandle": one} for i, one in enumerate(receipts)]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)
         return _failures(answer, len(entries))
 
@@ -193,7 +202,7 @@ class Queue(_Service):
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for i, (receipt, seconds) in enumerate(changes)
         ]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.change_message_visibility_batch(
                 QueueUrl=self.url, Entries=entries
             )
@@ -252,7 +261,7 @@ class Bucket(_Service):
         """
         more = {"ContinuationToken": continued} if continued else {}
         what = f"the bucket {self.bucket}"
-        with explained(what):
+        with self._explained(what):
             answer = await self._client.list_objects_v2(
                 Bucket=self.bucket, Prefix=self._options.prefix, MaxKeys=PAGE, **more
             )
