@@ -93,8 +93,8 @@ class AzureOptions(ListingOptions):
     poll_max: PositiveDuration = timedelta(seconds=10)
     """The longest pause; also the longest that the first message after a quiet time waits."""
     include_created_files: bool = False
-    """Take Data Lake's CreateFile events too. The file is empty then; where its writer closes it,
-    FlushWithClose follows."""
+    """Take Data Lake's CreateFile and SFTP's SftpCreate events too. The file is empty then; where
+    its writer closes it, FlushWithClose or SftpCommit follows. The log counts what is left out."""
 
     # mode: list; its other options are those of every listing
 

@@ -110,12 +110,16 @@ def plain_etag(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
+_FIRST_STEPS = ("CreateFile", "SftpCreate")
+"""What begins an upload of two steps; FlushWithClose or SftpCommit ends it."""
+
+
 def is_created_file(event: Event) -> bool:
-    """Whether it is Data Lake's creation of a file that is still empty."""
+    """Whether it is Data Lake's, or SFTP's, creation of a file that is still empty."""
     return (
         event.type == BLOB_CREATED
         and isinstance(event.data, Mapping)
-        and event.data.get("api") == "CreateFile"
+        and event.data.get("api") in _FIRST_STEPS
     )
 
 

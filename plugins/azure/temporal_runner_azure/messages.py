@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -40,7 +40,13 @@ class Record:
     problem: str = ""
 
 
-def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[Record]:
+def read_message(
+    body: str,
+    encoding: Encoding,
+    *,
+    created_files: bool,
+    left_out: Callable[[Event], None] = lambda event: None,
+) -> list[Record]:
     """The events of a message.
 
     A message that cannot be read as a whole is one record with its problem.
@@ -48,7 +54,8 @@ def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[
     Args:
         body: The message's text as the queue has it.
         encoding: Whether it is base64.
-        created_files: Whether Data Lake's files that are still empty are events.
+        created_files: Whether files that are made and still empty are events.
+        left_out: Told of each that is not.
     """
     try:
         entries = decode(body, encoding)
@@ -63,6 +70,8 @@ def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[
             continue
         if created_files or not is_created_file(event):
             records.append(Record(entry, event))
+        else:
+            left_out(event)
     return records
 
 
