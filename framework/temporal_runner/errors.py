@@ -40,6 +40,10 @@ class Busy(TransientError):
     """It takes nothing just now, and whoever raised this can be waited for: nothing has failed."""
 
 
+class NotKept(TransientError):
+    """A source's own place for rejected events does not take this one: the runner is to keep it."""
+
+
 # Trying again cannot help. ------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueSasPermissions, QueueServiceClient, generate_queue_sas
@@ -43,7 +44,7 @@ def event_grid(url: str, etag: str, size: int = 0, **data: Any) -> dict[str, Any
     event: dict[str, Any] = saved("blob_created_event_grid")
     event |= {
         "topic": TOPIC,
-        "subject": f"/blobServices/default/containers/{container}/blobs/{name}",
+        "subject": f"/blobServices/default/containers/{container}/blobs/{unquote(name)}",
         "eventTime": datetime.now(UTC).isoformat(),
         "id": str(uuid.uuid4()),
     }

@@ -61,7 +61,8 @@ async def test_objects_under_the_prefix_are_events(
     assert event.type == "ObjectCreated:Listed"
     assert event.source == f"s3://{real_bucket}"
     etag = "5d41402abc4b2a76b9719d911017c592"
-    assert event.id == f"{real_bucket}/in/a b+ü%20.txt@{etag}/ObjectCreated:Listed"
+    assert event.id.startswith(f"{real_bucket}/in/a b+ü%20.txt@{etag}-20")
+    assert event.id.endswith("/ObjectCreated:Listed")
     assert event.data["object"] == {"key": "in/a b+ü%20.txt", "size": 5, "eTag": etag}
     assert event.time is not None
     assert event.time.tzinfo is not None
@@ -100,6 +101,23 @@ async def test_changed_object_is_another_event(
     await second.ack(ACK)
     assert first.event.id != second.event.id
     assert first.ordering_key == second.ordering_key
+
+
+async def test_the_same_bytes_written_again_are_another_event(
+    listing: OpenListing, put: Callable[..., None], seaweed: Server, real_bucket: str
+) -> None:
+    """Deleted and written again between two listings, or written over: it happened again."""
+    put("k", "one")
+    source = await listing()
+    (first,) = await receive(source, 1)
+    await first.ack(ACK)
+    await asyncio.sleep(1.1)  # the time's resolution in some stores
+    seaweed.client("s3").delete_object(Bucket=real_bucket, Key="k")
+    put("k", "one")
+    (second,) = await receive(source, 1)
+    await second.ack(ACK)
+    assert first.event.id != second.event.id
+    assert first.event.data["object"] == second.event.data["object"]
 
 
 async def test_older_object_that_appears_late_is_delivered(

@@ -254,7 +254,7 @@ async def test_rejected_event_is_a_dead_letter_with_its_reason(
     told = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     assert told["listener"] == "uploads"
     assert told["source_queue"] == queue.url
-    assert told["event_id"] == "b/b d@2/ObjectCreated:Put"
+    assert told["event_id"] == "b/b d@2-C3D13FE58DE4C810/ObjectCreated:Put"
 
 
 async def test_rejected_event_of_a_queue_that_redrives_stays_in_it(

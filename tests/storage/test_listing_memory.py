@@ -74,6 +74,52 @@ async def test_a_slow_disk_does_not_hold_the_event_loop_up(tmp_path: Path) -> No
     await memory.close()
 
 
+async def test_a_memory_outlives_its_listeners_name(tmp_path: Path) -> None:
+    """What was kept under `<listener> <container>` is the container's; others' is not."""
+    file = str(tmp_path / "state.db")
+    for listener, owner in (("old", "old url"), ("old", "old another-url")):
+        memory = await ListingMemory.open(file, listener, owner, "")
+        await memory.add([A1] if owner == "old url" else [B1])
+        await memory.end_of_listing()
+        await memory.add([A1] if owner == "old url" else [B1])
+        await memory.close()
+    memory = await ListingMemory.open(file, "new", "url", "")
+    assert memory.listed_before
+    assert await memory.new([A1, B1]) == [B1]
+    await memory.close()
+
+
+async def test_a_listing_of_another_prefix_knows_what_was_listed(tmp_path: Path) -> None:
+    """A narrower one was listed; of a wider one that part was."""
+    file = str(tmp_path / "state.db")
+    memory = await ListingMemory.open(file, "uploads", "bucket", "in/")
+    assert not memory.was_listed("in/a")
+    await memory.end_of_listing()
+    await memory.close()
+    for prefix, before in (("in/", True), ("in/new/", True), ("", False), ("out/", False)):
+        memory = await ListingMemory.open(file, "uploads", "bucket", prefix)
+        assert memory.listed_before is before
+        assert memory.was_listed("in/a")
+        assert not memory.was_listed("out/a")
+        await memory.close()
+
+
+async def test_what_was_told_otherwise_formerly_is_not_new(tmp_path: Path) -> None:
+    """Under its new name from then on, with its reason."""
+    file = tmp_path / "state.db"
+    memory = await ListingMemory.open(str(file), "uploads", "bucket", "")
+    await memory.add([A1], "never")
+    now = ("a", "1-time")
+    for _ in range(2):
+        assert await memory.new([now, B1], {now: A1, B1: ("b", "0")}) == [B1]
+        await memory.end_of_listing()
+    await memory.close()
+    with closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT key, etag, rejected FROM delivered").fetchall() == [
+            (*now, "never")
+        ]
+
+
 async def test_older_files_of_buckets_are_read(tmp_path: Path) -> None:
     """With their tables as they are; and a prefix that was listed counts as listed."""
     file = written(

@@ -247,6 +247,40 @@ async def test_event_grid_validation_event() -> None:
     assert not hooks.events
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0], [1, 0, 2], [0, 0, 1]])
+@pytest.mark.parametrize("takes", [True, False])
+async def test_event_grid_validation_and_events_share_a_batch(
+    order: list[int], takes: bool
+) -> None:
+    """The question is answered once the events beside it are taken; else all come again."""
+
+    async def refuse(delivery: Delivery) -> None:
+        await delivery.nack("not now")
+
+    entries = [
+        {
+            "id": str(number),
+            "topic": "/subscriptions/x",
+            "subject": "",
+            "data": {"validationCode": "c"} if number == 0 else {"n": number},
+            "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent"
+            if number == 0
+            else "Some.Event",
+            "eventTime": "2018-01-25T22:12:19.4556811Z",
+            "metadataVersion": "1",
+            "dataVersion": "1",
+        }
+        for number in order
+    ]
+    async with listening(GRID, accept if takes else refuse) as hooks:
+        answer = await hooks.post(entries, query=f"?code={SECRET}")
+        if takes:
+            assert answer.json() == {"validationResponse": "c"}
+            assert {one.id for one in hooks.events} == {str(one) for one in order if one}
+        else:
+            assert answer.status_code == 503
+
+
 async def test_event_grid_options_handshake() -> None:
     """Event Grid's OPTIONS for CloudEvents is answered where its URL has the secret."""
     origin = {"WebHook-Request-Origin": "eventgrid.azure.net"}

@@ -132,6 +132,7 @@ class Delivery(ABC):
             tells of the message itself, and is rejected without being routed.
         keeps_rejected: `reject` keeps the event in a place of the source's own, such as a dead
             letter queue. Where it does not, the runner keeps it in its dead letters first.
+            False from the moment when `reject` raised `NotKept`.
     """
 
     event: Event
@@ -152,4 +153,10 @@ class Delivery(ABC):
 
     @abstractmethod
     async def reject(self, reason: str) -> None:
-        """It can never succeed, and is kept (see `keeps_rejected`): never deliver it again."""
+        """It can never succeed, and is kept (see `keeps_rejected`): never deliver it again.
+
+        Raises:
+            NotKept: The source's own place never takes this event, such as one too large for it.
+                Nothing is settled then: the runner keeps it, and calls `reject` once more with
+                `keeps_rejected` False.
+        """

@@ -3,7 +3,7 @@
 from temporal_runner.plugin import EventSourceKind, PullSource, hookimpl
 """
 
-from temporal_runner.errors import PermanentError, TransientError
+from temporal_runner.errors import NotKept, PermanentError, TransientError
 from temporal_runner.events.cloudevents import (
     BATCH_MEDIA_TYPE,
     STRUCTURED_MEDIA_TYPE,
@@ -17,7 +17,8 @@ from temporal_runner.events.event import Accepted, Delivery, Event, Written
 from temporal_runner.events.strict_json import parse_json
 from temporal_runner.http import HttpAnswer, HttpRequest, HttpServer
 from temporal_runner.plugin.hookspecs import hookimpl
-from temporal_runner.plugin.listing import ListedObject, ListingOptions, ListingSource
+from temporal_runner.plugin.listing import ListingSource
+from temporal_runner.plugin.listing_options import ListedObject, ListingOptions
 from temporal_runner.plugin.sources import (
     Deliver,
     EventSource,
@@ -81,4 +82,5 @@ __all__ = [
     # errors
     "TransientError",
     "PermanentError",
+    "NotKept",
 ]

@@ -14,70 +14,20 @@ import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import Field, model_validator
-
+from temporal_runner.errors import NotKept, TransientError
 from temporal_runner.events.event import Accepted, Delivery, Event
+from temporal_runner.plugin.listing_options import ListedObject, ListingOptions
 from temporal_runner.plugin.sources import PullSource, SourceContext
-from temporal_runner.values.durations import Duration, PositiveDuration
-from temporal_runner.values.options import Options
 
 if TYPE_CHECKING:
     from temporal_runner.storage.listing_memory import ListingMemory
 
 
-class ListingOptions(Options):
-    """The options of a listing, for a source's own to go on from."""
-
-    prefix: str = ""
-    """Only objects whose names begin with it; for mode: list."""
-    poll_interval: PositiveDuration = timedelta(seconds=30)
-    """From the start of one listing to that of the next; for mode: list."""
-    min_age: Duration = timedelta()
-    """Leave objects alone that were written this shortly ago: for writers that come back to an
-    object, each write of which is a version of its own; for mode: list."""
-    max_age: PositiveDuration | None = None
-    """Leave objects alone that were last written longer ago. Without `state_file` keep it shorter
-    than the namespace's retention: a runner that starts anew lists them all again, and Temporal
-    knows what it did only for so long; for mode: list."""
-    state_file: Annotated[str, Field(min_length=1)] | None = None
-    """An SQLite file that remembers across restarts which versions were delivered; one for each
-    listener; made where it is missing; for mode: list."""
-    existing: Literal["deliver", "skip"] = "deliver"
-    """Whether objects that are there at the first listing of all are events; for mode: list."""
-
-    @model_validator(mode="after")
-    def _skips_once(self) -> Self:
-        if self.existing == "skip" and self.state_file is None:
-            raise ValueError(
-                "existing: skip needs a state_file: without one each start would skip what came"
-                " while the runner was away"
-            )
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class ListedObject:
-    """A version of an object, as a listing has it. Subclass it for what else an event tells.
-
-    Attributes:
-        key: The object's name.
-        etag: What tells this version from all others of the key, without quotes.
-        modified: When it was last written.
-    """
-
-    key: str
-    etag: str
-    modified: datetime
-
-    @property
-    def version(self) -> tuple[str, str]:
-        """The key and the etag."""
-        return self.key, self.etag
-
+_MOST_EMPTY_PAGES = 1000
+"""Pages without an object, one after the other, that are no progress."""
 
 T = TypeVar("T", bound=ListedObject)
 
@@ -86,7 +36,15 @@ class ListDelivery(Delivery, Generic[T]):
     """A version of an object that the listing found."""
 
     def __init__(self, source: ListingSource[T], found: T) -> None:
-        super().__init__(source.event(found))
+        try:
+            event = source.event(found)
+        except Exception as error:  # one entry that makes no event is no reason to stop the others
+            self.unreadable = f"the listing's entry {found.key!r} makes no event: {error}"
+            about = {"key": found.key, "version": found.token}
+            event = Event(
+                id="/".join(found.version), source="urn:listing", type="unreadable", data=about
+            )
+        super().__init__(event)
         self.ordering_key = found.key
         self.keeps_rejected = source.keeps_rejected
         self.found = found
@@ -124,6 +82,9 @@ class ListingSource(PullSource, Generic[T]):
         self._retries: dict[tuple[str, str], tuple[float, T]] = {}
         self._nacked = asyncio.Event()
         self._continued: str | None = None
+        self._tokens: set[str] = set()
+        self._last_page: set[tuple[str, str]] = set()
+        self._empty_pages = 0
         self._begun = self._next_listing = 0.0
         self._closed = False
 
@@ -198,27 +159,73 @@ class ListingSource(PullSource, Generic[T]):
         if self._continued is None:
             self._begun = time.monotonic()
         page, continued = await self.page(self._continued)
+        self._check_progress(page, continued)
         objects = {found.version: found for found in page}
         # What is in flight now may be settled, and remembered, before the answers are here.
         in_flight = self._in_flight | self._retries.keys()
-        new = await self._memory.new(list(objects))
+        formerly = {
+            one.version: one.former_version
+            for one in objects.values()
+            if one.former_version != one.version
+        }
+        new = await self._memory.new(list(objects), formerly)
         if self._skipping:
-            await self._memory.add(new)
-            new = []
+            # What a listing of another prefix would have found came since then: it is no skipping.
+            memory = self._memory
+            await memory.add([one for one in new if not memory.was_listed(one[0])])
+            new = [one for one in new if memory.was_listed(one[0])]
         if continued is None:
             await self._memory.end_of_listing()
             self._skipping = False
             self._next_listing = self._begun + self._listing.poll_interval.total_seconds()
-        now = datetime.now(UTC)
         self._found.extend(
             objects[version]
             for version in new
-            if version not in in_flight and self._has_age(now - objects[version].modified)
+            if version not in in_flight and self._has_age(objects[version].modified)
         )
         self._continued = continued
+        self._last_page = {found.version for found in page} if continued else set()
+        self._tokens = {*self._tokens, continued} if continued else set()
+        self._empty_pages = self._empty_pages + 1 if continued and not page else 0
 
-    def _has_age(self, age: timedelta) -> bool:
-        longest = self._listing.max_age
+    def _check_progress(self, page: Sequence[T], continued: str | None) -> None:
+        """Fail where the server sends the listing round in a circle: it would never end.
+
+        Raises:
+            TransientError: It does.
+        """
+        if continued is None:
+            return
+        if continued in (self._tokens | {self._continued}):
+            what = "continues with a token that it gave before"
+        elif page and {found.version for found in page} == self._last_page:
+            what = "gives the same page again and again"
+        elif not page and self._empty_pages >= _MOST_EMPTY_PAGES:
+            what = f"gives nothing but empty pages, {self._empty_pages} by now"
+        else:
+            return
+        raise TransientError(
+            f"the listing makes no progress: the server {what}; objects after that are not seen"
+        )
+
+    async def try_listing(self) -> None:
+        """Ask for two pages, to see that there is a listing that goes on: for `connect`.
+
+        Raises:
+            TransientError: The second page would be the second for ever.
+        """
+        page, continued = await self.page(None)
+        if continued is not None:
+            self._continued, self._last_page = continued, {found.version for found in page}
+            try:
+                self._check_progress(*await self.page(continued))
+            finally:
+                self._continued, self._last_page = None, set()
+
+    def _has_age(self, modified: datetime | None) -> bool:
+        if modified is None:
+            return True
+        age, longest = datetime.now(UTC) - modified, self._listing.max_age
         return age >= self._listing.min_age and (longest is None or age <= longest)
 
     # Settling.
@@ -248,10 +255,14 @@ class ListingSource(PullSource, Generic[T]):
         """A version can never succeed.
 
         Raises:
+            NotKept: The place for it does not take it; the runner is to keep it.
             TransientError: It could not be kept. It comes again.
         """
         try:
-            await self.keep_rejected(delivery.event, reason)
+            if delivery.keeps_rejected:
+                await self.keep_rejected(delivery.event, reason)
+        except NotKept:
+            raise
         except Exception:
             await self.retry(delivery.found, None)
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -55,7 +55,7 @@ class ListingMemory:
     connection that is lost and made anew forgets nothing.
 
     Attributes:
-        listed_before: The prefix was listed to its end before it was opened.
+        listed: Prefixes of the owner that were listed to their end before it was opened.
     """
 
     _shared: ClassVar[dict[_Key, ListingMemory]] = {}
@@ -73,7 +73,16 @@ class ListingMemory:
         )
         self._users = 0
         self._opening = asyncio.Lock()
-        self.listed_before = False
+        self.listed: tuple[str, ...] = ()
+
+    @property
+    def listed_before(self) -> bool:
+        """All of what is listed now was listed to its end before it was opened."""
+        return self.was_listed(self._prefix)
+
+    def was_listed(self, key: str) -> bool:
+        """Whether an object would have been found by a listing before this one."""
+        return key.startswith(self.listed) if self.listed else False
 
     @classmethod
     async def open(cls, file: str | None, listener: str, owner: str, prefix: str) -> ListingMemory:
@@ -101,7 +110,7 @@ class ListingMemory:
             async with self._opening:
                 if not self._database.is_open:
                     await self._database.open()
-                self.listed_before = await self._database.run(self._look_back)
+                self.listed = await self._database.run(self._look_back)
         except BaseException:
             await self.close()
             raise
@@ -113,9 +122,18 @@ class ListingMemory:
             del self._shared[self._key]
             await self._database.close()
 
-    async def new(self, versions: Sequence[Version]) -> list[Version]:
-        """Of a page of the listing what was not delivered; and note what is present."""
-        return await self._database.run(lambda connection: self._new(connection, versions))
+    async def new(
+        self, versions: Sequence[Version], formerly: Mapping[Version, Version] | None = None
+    ) -> list[Version]:
+        """Of a page of the listing what was not delivered; and note what is present.
+
+        Args:
+            versions: The page.
+            formerly: How an older version of the source told some of them; noted anew.
+        """
+        return await self._database.run(
+            lambda connection: self._new(connection, versions, formerly or {})
+        )
 
     async def add(self, versions: Iterable[Version], rejected: str | None = None) -> None:
         """Remember versions, and of those that can never succeed the reason."""
@@ -133,12 +151,17 @@ class ListingMemory:
 
     # In the database's thread.
 
-    def _look_back(self, connection: sqlite3.Connection) -> bool:
+    def _look_back(self, connection: sqlite3.Connection) -> tuple[str, ...]:
         _adopt(connection, self._owner, self._prefix)
-        query = "SELECT 1 FROM listed WHERE bucket = ? AND prefix = ?"
-        return bool(connection.execute(query, (self._owner, self._prefix)).fetchone())
+        query = "SELECT prefix FROM listed WHERE bucket = ?"
+        return tuple(prefix for (prefix,) in connection.execute(query, (self._owner,)))
 
-    def _new(self, connection: sqlite3.Connection, versions: Sequence[Version]) -> list[Version]:
+    def _new(
+        self,
+        connection: sqlite3.Connection,
+        versions: Sequence[Version],
+        formerly: Mapping[Version, Version],
+    ) -> list[Version]:
         known: set[Version] = set()
         for start in range(0, len(versions), _MOST):
             keys = [key for key, _ in versions[start : start + _MOST]]
@@ -150,6 +173,13 @@ class ListingMemory:
                 )
             )
         connection.executemany("INSERT OR IGNORE INTO present VALUES (?, ?)", versions)
+        for version, former in formerly.items():
+            if former in known and version not in known:
+                connection.execute(
+                    "UPDATE delivered SET etag = ? WHERE bucket = ? AND key = ? AND etag = ?",
+                    (version[1], self._owner, *former),
+                )
+                known.add(version)
         return [version for version in versions if version not in known]
 
     def _forget(self, connection: sqlite3.Connection) -> None:
@@ -165,15 +195,27 @@ class ListingMemory:
 
 
 def _adopt(connection: sqlite3.Connection, owner: str, prefix: str) -> None:
-    """Take over what older versions wrote of a container into a table of its own."""
+    """Take over what older versions wrote: of a container with its listener's name before it.
+
+    And in a table of its own, before that.
+    """
+    whose = "{0} = ? OR substr({0}, -length(?)) = ?"
+    its = (owner, f" {owner}", f" {owner}")
     if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'done'").fetchone():
+        of_done = whose.format("owner")
         connection.execute(
-            "INSERT OR IGNORE INTO delivered SELECT owner, name, etag, rejected FROM done"
-            " WHERE owner = ? AND name != ''",
-            (owner,),
+            "INSERT OR IGNORE INTO delivered SELECT ?, name, etag, rejected FROM done"  # noqa: S608
+            f" WHERE name != '' AND ({of_done})",
+            (owner, *its),
         )
         connection.execute(
-            "INSERT OR IGNORE INTO listed SELECT DISTINCT owner, ? FROM done WHERE owner = ?",
-            (prefix, owner),
+            f"INSERT OR IGNORE INTO listed SELECT DISTINCT ?, ? FROM done WHERE {of_done}",  # noqa: S608
+            (owner, prefix, *its),
         )
-        connection.execute("DELETE FROM done WHERE owner = ?", (owner,))
+        connection.execute(f"DELETE FROM done WHERE {of_done}", its)  # noqa: S608
+    for table in ("delivered", "listed"):
+        connection.execute(
+            f"UPDATE OR IGNORE {table} SET bucket = ?"  # noqa: S608
+            " WHERE substr(bucket, -length(?)) = ?",
+            (owner, *its[1:]),
+        )

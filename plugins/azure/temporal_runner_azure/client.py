@@ -8,20 +8,25 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import (
+    DecodeError,
+    DeserializationError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob.aio import ContainerClient
 from azure.storage.queue.aio import QueueClient
 
-from temporal_runner.plugin import ListedObject, PermanentError
+from temporal_runner.plugin import PermanentError, TransientError
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.errors import explained
-from temporal_runner_azure.events import plain_etag
 from temporal_runner_azure.identity import SharedToken, sign_in
+from temporal_runner_azure.pages import Listed, read_page
 
 # At INFO the SDK logs every request.
 logging.getLogger("azure").setLevel(logging.WARNING)
@@ -32,6 +37,9 @@ PAGE = 5000
 """How many blobs are asked for at a time; Azure's limit."""
 _FOR_EVER = -1
 """A message's time to live; a message that names none is dropped after seven days."""
+_UNREADABLE = (DecodeError, DeserializationError, AttributeError, TypeError, ValueError)
+"""How the SDK fails at an answer that lacks what it looks for."""
+_log = logging.getLogger(__name__)
 _ONCE: dict[str, Any] = {"retry_total": 0}
 _RETRIES: dict[str, Any] = {
     "retry_total": 2,
@@ -60,23 +68,6 @@ class QueueMessage:
     body: str
     receives: int
     inserted_on: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(ListedObject):
-    """A blob in a listing.
-
-    Attributes:
-        size: Its bytes.
-        kind: `BlockBlob`, `AppendBlob` or `PageBlob`.
-        content_type: Its media type.
-        is_folder: It stands for a folder, of Data Lake or of a tool that makes markers.
-    """
-
-    size: int
-    kind: str
-    content_type: str | None
-    is_folder: bool
 
 
 S = TypeVar("S", bound="_Service")
@@ -234,7 +225,8 @@ class Queue(_Service):
             try:
                 sent = await self._client.send_message(body, time_to_live=_FOR_EVER)
             except ResourceNotFoundError:
-                await self._client.create_queue()
+                with suppress(ResourceExistsError):  # another call made it meanwhile
+                    await self._client.create_queue()
                 sent = await self._client.send_message(body, time_to_live=_FOR_EVER)
         return str(sent.id)
 
@@ -246,34 +238,36 @@ class Container(_Service):
     sdk = ContainerClient
 
     async def _ask(self) -> None:
-        await anext(self._client.list_blobs(results_per_page=1, **_ONCE), None)
+        await self.page(None)
 
     async def page(self, continued: str | None) -> tuple[list[Listed], str | None]:
-        """A page of the listing, and what continues it; None at its end."""
+        """A page of the listing, and what continues it; None at its end.
+
+        Raises:
+            TransientError: It is no listing.
+        """
+        answers: list[bytes] = []
         with self._explained():
             # The metadata says which entries are Data Lake's folders.
             pages = self._client.list_blobs(
                 name_starts_with=self._options.prefix,
                 include=["metadata"],
                 results_per_page=PAGE,
+                raw_response_hook=lambda answer: answers.append(answer.http_response.body()),
                 **_ONCE,
             ).by_page(continued)
-            page = await anext(pages, None)
-            listed = [] if page is None else [_listed(blob) async for blob in page]
-        return listed, pages.continuation_token or None
-
-
-def _listed(blob: Any) -> Listed:
-    return Listed(
-        key=blob.name,
-        etag=plain_etag(blob.etag),
-        modified=blob.last_modified,
-        size=blob.size,
-        kind=getattr(blob.blob_type, "value", str(blob.blob_type)),
-        content_type=blob.content_settings.content_type,
-        is_folder=(blob.metadata or {}).get("hdi_isfolder", "").lower() == "true"
-        or (blob.name.endswith("/") and not blob.size),
-    )
+            try:
+                await anext(pages, None)
+            except _UNREADABLE:
+                if not answers:
+                    raise
+        try:
+            listed, following, nameless = read_page(answers[-1])
+        except TransientError as error:
+            raise TransientError(f"the container {self._name}: {error}") from None
+        if nameless:
+            _log.warning("the container %s: %d entries without a name", self._name, nameless)
+        return listed, following
 
 
 def _message(item: Any) -> QueueMessage:

@@ -27,7 +27,7 @@ def _name(also: str = "") -> AfterValidator:
 
 
 QueueName = Annotated[str, _name()]
-ContainerName = Annotated[str, _name("$root $web")]
+ContainerName = Annotated[str, _name("$root $web $logs $blobchangefeed")]
 _LONGEST_VISIBILITY = timedelta(days=7)
 _ACCOUNT = ("endpoint_suffix", "sas", "account_key", "identity", "client_id", "tenant_id")
 _OF_QUEUE = (
@@ -93,8 +93,8 @@ class AzureOptions(ListingOptions):
     poll_max: PositiveDuration = timedelta(seconds=10)
     """The longest pause; also the longest that the first message after a quiet time waits."""
     include_created_files: bool = False
-    """Take Data Lake's CreateFile events too. The file is empty then; where its writer closes it,
-    FlushWithClose follows."""
+    """Take Data Lake's CreateFile and SFTP's SftpCreate events too. The file is empty then; where
+    its writer closes it, FlushWithClose or SftpCommit follows. The log counts what is left out."""
 
     # mode: list; its other options are those of every listing
 

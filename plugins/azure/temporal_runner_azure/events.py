@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from temporal_runner.plugin import Event
 
@@ -17,7 +17,7 @@ BLOB_CREATED = "Microsoft.Storage.BlobCreated"
 _LONGEST_NAME_IN_ID = 200
 _STORAGE_HOST = re.compile(
     # The account, a DNS zone, a private link, then the service: also in sovereign clouds.
-    r"(?P<account>[a-z0-9]+?)(?:-secondary)?(?P<zone>\.z\d+)?(?:\.privatelink)?"
+    r"(?P<account>[a-z0-9-]+?)(?:-secondary)?(?P<zone>\.z\d+)?(?:\.privatelink)?"
     r"\.(?:blob|dfs)\.(?P<suffix>[a-z0-9.-]+)"
 )
 
@@ -43,30 +43,58 @@ class BlobAddress:
     container_url: str
 
 
-def blob_address(url: str) -> BlobAddress:
-    """Read a blob's URL: of the blob or the dfs endpoint, of any cloud, or the emulator's.
+_SUBJECT = re.compile(
+    r"/blobServices/[^/]+/containers/(?P<container>[^/]+)/blobs/(?P<blob>.+)", re.S
+)
+_URL = re.compile(r"(?P<scheme>https?)://(?P<host>[^/?#]+)/+(?P<path>.*)", re.S | re.I)
+
+
+def blob_address(url: str, subject: str | None = None, topic: str = "") -> BlobAddress:
+    """A blob's place: its names as the subject has them, else by its URL.
+
+    Args:
+        url: Of the blob or the dfs endpoint, of any cloud, a custom domain, or the emulator's.
+        subject: Event Grid's, which has the names as they are.
+        topic: Event Grid's, whose end is the account.
 
     Raises:
         ValueError: It is not the URL of a blob.
     """
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    path = parts.path.lstrip("/")
-    if match := _STORAGE_HOST.fullmatch(host):
-        account = match["account"]
-        base = f"{parts.scheme}://{account}{match['zone'] or ''}.blob.{match['suffix']}"
-    else:
-        # The emulator's, and whatever speaks as it does: the account is the path's first part.
+    match = _URL.fullmatch(url)
+    if match is None:
+        raise ValueError(f"not the URL of a blob: {url}")
+    scheme, host, path = match["scheme"].lower(), match["host"].lower(), match["path"]
+    if at := _STORAGE_HOST.fullmatch(host.removesuffix(":443")):
+        account = at["account"]
+        base = f"{scheme}://{account}{at['zone'] or ''}.blob.{at['suffix']}"
+    elif _is_emulator(host):
+        # And whatever speaks as it does: the account is the path's first part.
         account, _, path = path.partition("/")
-        base = f"{parts.scheme}://{parts.netloc}/{account}"
-    # Only the first slash that is not encoded parts the container from the name.
-    container, slash, blob = path.partition("/")
-    if not slash:
-        container, blob = "$root", container
-    container, blob = unquote(container, errors="strict"), unquote(blob, errors="strict")
-    if not (parts.scheme and host and account and container and blob):
+        base = f"{scheme}://{host}/{account}"
+    else:
+        account, base = topic.rpartition("/storageAccounts/")[2], f"{scheme}://{host}"
+    if named := _SUBJECT.fullmatch(subject or ""):
+        container, blob = named["container"], named["blob"]
+    else:
+        # Only the first slash that is not encoded parts the container from the name.
+        container, slash, blob = path.partition("/")
+        if not slash:
+            container, blob = "$root", container
+        container, blob = unquote(container, errors="strict"), unquote(blob, errors="strict")
+    if not (container and blob):
         raise ValueError(f"not the URL of a blob: {url}")
     return BlobAddress(account, container, blob, f"{base}/{container}")
+
+
+def _is_emulator(host: str) -> bool:
+    """By an address, or by a name that no domain on the internet has."""
+    name = host if host.startswith("[") else host.partition(":")[0]
+    return (
+        name.startswith("[")
+        or "." not in name
+        or name.endswith((".localhost", ".local", ".internal"))
+        or re.fullmatch(r"[\d.]+", name) is not None
+    )
 
 
 def blob_event_id(blob: str, etag: str) -> str:
@@ -82,12 +110,16 @@ def plain_etag(etag: str) -> str:
     return etag.removeprefix("W/").strip('"')
 
 
+_FIRST_STEPS = ("CreateFile", "SftpCreate")
+"""What begins an upload of two steps; FlushWithClose or SftpCommit ends it."""
+
+
 def is_created_file(event: Event) -> bool:
-    """Whether it is Data Lake's creation of a file that is still empty."""
+    """Whether it is Data Lake's, or SFTP's, creation of a file that is still empty."""
     return (
         event.type == BLOB_CREATED
         and isinstance(event.data, Mapping)
-        and event.data.get("api") == "CreateFile"
+        and event.data.get("api") in _FIRST_STEPS
     )
 
 
@@ -98,7 +130,7 @@ def about_blob(event: Event) -> Event:
     if not isinstance(url, str):
         return event  # a rename, a tier change of many, a policy: they speak for themselves
     try:
-        address = blob_address(url)
+        address = blob_address(url, event.subject, event.source)
     except ValueError as error:
         raise Undecodable(str(error)) from None
     etag = data.get("eTag")

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
+from temporal_runner.plugin import NotKept
 from temporal_runner_azure.client import Queue, QueueMessage
 from temporal_runner_azure.dead_letters import DeadLetters
 from temporal_runner_azure.errors import MessageGone
@@ -76,18 +77,27 @@ class Lease:
             self._delays[index] = delay
         await self._end_if_settled()
 
-    async def reject(self, index: int, reason: str) -> None:
+    async def reject(self, index: int, reason: str, *, kept: bool) -> None:
         """A record can never succeed: it goes to the dead letter queue, then counts as done.
 
+        Args:
+            index: The record.
+            reason: Why.
+            kept: The runner has kept it: it is done.
+
         Raises:
+            NotKept: It is too large for the dead letter queue; nothing is settled.
             TransientError: The dead letter queue did not take it. It comes again.
         """
-        delay: float | None = self.backoff()
         try:
-            await self._dead_letters.keep(self._records[index].body, reason, self.message)
-            delay = None
-        finally:
-            await self.settle(index, delay)
+            if not kept:
+                await self._dead_letters.keep(self._records[index].body, reason, self.message)
+        except NotKept:
+            raise
+        except BaseException:
+            await self.settle(index, self.backoff())
+            raise
+        await self.settle(index, None)
 
     async def release(self) -> None:
         """Give the message back as it came, at once."""

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from temporal_runner.plugin import Event, ListingSource, SourceContext
-from temporal_runner_azure.client import Container, Listed
+from temporal_runner_azure.client import Container
 from temporal_runner_azure.config import AzureOptions
 from temporal_runner_azure.dead_letters import DeadLetters
 from temporal_runner_azure.events import BLOB_CREATED, blob_address, blob_data, blob_event_id
+from temporal_runner_azure.pages import Listed
 
 
 class ListSource(ListingSource[Listed]):
@@ -41,7 +42,8 @@ class ListSource(ListingSource[Listed]):
             PermanentError: The `state_file` cannot be used.
         """
         await self._container.open()
-        await self.open_memory(f"{self._context.listener} {self._container.url}")
+        await self.try_listing()
+        await self.open_memory(self._container.url)
 
     async def close(self) -> None:
         """Close the client; what was delivered is still remembered when it is settled."""
@@ -60,7 +62,7 @@ class ListSource(ListingSource[Listed]):
         url = f"{self._container.url}/{quote(found.key)}"
         address = blob_address(url)
         return Event(
-            id=blob_event_id(found.key, found.etag),
+            id=blob_event_id(found.key, found.token),
             source=address.container_url,
             type=BLOB_CREATED,
             subject=found.key,

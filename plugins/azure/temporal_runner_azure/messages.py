@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from temporal_runner_azure.events import Undecodable, about_blob, is_created_fil
 
 Encoding = Literal["auto", "base64", "text"]
 
+_NOT_IN_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MOST_EVENTS = 1000
 """Events in one message. Event Grid sends one; each is a delivery of its own, and takes memory."""
 
@@ -38,7 +40,13 @@ class Record:
     problem: str = ""
 
 
-def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[Record]:
+def read_message(
+    body: str,
+    encoding: Encoding,
+    *,
+    created_files: bool,
+    left_out: Callable[[Event], None] = lambda event: None,
+) -> list[Record]:
     """The events of a message.
 
     A message that cannot be read as a whole is one record with its problem.
@@ -46,7 +54,8 @@ def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[
     Args:
         body: The message's text as the queue has it.
         encoding: Whether it is base64.
-        created_files: Whether Data Lake's files that are still empty are events.
+        created_files: Whether files that are made and still empty are events.
+        left_out: Told of each that is not.
     """
     try:
         entries = decode(body, encoding)
@@ -61,6 +70,8 @@ def read_message(body: str, encoding: Encoding, *, created_files: bool) -> list[
             continue
         if created_files or not is_created_file(event):
             records.append(Record(entry, event))
+        else:
+            left_out(event)
     return records
 
 
@@ -75,10 +86,12 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
     Raises:
         Undecodable: It is not base64, not UTF-8, not JSON, or holds no event.
     """
-    stripped = text.lstrip("\ufeff").strip()
+    stripped = text.strip("\ufeff \t\r\n")
     if encoding == "base64" or (encoding == "auto" and not stripped.startswith(("{", "["))):
         try:
-            stripped = base64.b64decode(stripped, validate=True).decode("utf-8-sig")
+            stripped = base64.b64decode("".join(stripped.split()), validate=True).decode(
+                "utf-8-sig"
+            )
         except (binascii.Error, ValueError):
             reason = "it is neither JSON nor base64" if encoding == "auto" else "it is not base64"
             raise Undecodable(f"{reason} of UTF-8 text") from None
@@ -96,9 +109,15 @@ def decode(text: str, encoding: Encoding) -> list[Any]:
 
 def encode(entries: list[Any], like: str) -> str:
     """The text of a message with these events, in the form of the one they came in."""
-    if like.lstrip("\ufeff").strip().startswith(("{", "[")):
-        return json.dumps(entries)  # escaped: not every character may stand in the queue's XML
+    if like.strip("\ufeff \t\r\n").startswith(("{", "[")):
+        return written(entries)
     return base64.b64encode(json.dumps(entries, ensure_ascii=False).encode()).decode("ascii")
+
+
+def written(content: Any) -> str:
+    """JSON no longer than it came: escaped is only what may not stand in the queue's XML."""
+    text = json.dumps(content, ensure_ascii=False)
+    return _NOT_IN_XML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_event(entry: Any) -> Event:

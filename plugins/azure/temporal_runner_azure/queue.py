@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Sequence
 
 from temporal_runner.plugin import Accepted, Delivery, Event, PullSource, SourceContext
@@ -19,6 +20,8 @@ from temporal_runner_azure.messages import Record, read_message
 
 _MOST_POLLS = 4
 """Receives that are under way at a time at most: each takes a round trip."""
+_TELL_AFTER = 60.0
+"""Seconds between two lines about what is left out."""
 _LAST_POLLS = 3.0
 """Seconds that receives may still take when the runner stops."""
 
@@ -58,7 +61,11 @@ class Pauses:
 
 
 class QueueSource(PullSource):
-    """Receives the messages of one Storage Queue."""
+    """Receives the messages of one Storage Queue.
+
+    Attributes:
+        left_out: How many files that were made and still empty were no events.
+    """
 
     def __init__(self, options: AzureOptions, context: SourceContext) -> None:
         assert options.queue is not None
@@ -71,6 +78,8 @@ class QueueSource(PullSource):
         self._leases: set[Lease] = set()
         self._changed = asyncio.Event()
         self._wanted = 1
+        self.left_out = 0
+        self._tell_at = 0.0
 
     async def connect(self) -> None:
         """Open the client, and ask the queue for its settings, which proves that it is there."""
@@ -171,10 +180,26 @@ class QueueSource(PullSource):
             records = [Record(message.body, problem=problem)]
         else:
             records = read_message(
-                message.body, options.encoding, created_files=options.include_created_files
+                message.body,
+                options.encoding,
+                created_files=options.include_created_files,
+                left_out=self._left_out,
             )
         await lease.hold(records)
         return [QueueDelivery(lease, index, record) for index, record in enumerate(records)]
+
+    def _left_out(self, event: Event) -> None:
+        """Count a file that is made and still empty, and tell of them now and then."""
+        self.left_out += 1
+        now = time.monotonic()
+        if now >= self._tell_at:
+            self._tell_at = now + _TELL_AFTER
+            self._context.log.info(
+                "files that were made and are still empty are left out, %d by now, the last %s:"
+                " they come when their writer closes them; include_created_files takes them too",
+                self.left_out,
+                event.subject,
+            )
 
 
 class QueueDelivery(Delivery):
@@ -198,7 +223,7 @@ class QueueDelivery(Delivery):
 
     async def reject(self, reason: str) -> None:
         """The record goes to the dead letter queue, then counts as done."""
-        await self._lease.reject(self._index, reason)
+        await self._lease.reject(self._index, reason, kept=not self.keeps_rejected)
 
 
 def _unreadable(lease: Lease, index: int, record: Record) -> Event:

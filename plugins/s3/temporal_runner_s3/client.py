@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
 
-from temporal_runner.plugin import ListedObject
+from temporal_runner.plugin import ListedObject, TransientError
 from temporal_runner_s3.batching import Failure
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.errors import explained
+from temporal_runner_s3.errors import LOOK_AT_ENDPOINT, explained, no_html
 from temporal_runner_s3.identity import sign_in
+from temporal_runner_s3.queue_urls import queue_place
 
 for _name in ("botocore", "aiobotocore"):
     # Their debug lines hold whole requests and answers, credentials included.
     logging.getLogger(_name).setLevel(logging.INFO)
 
+_log = logging.getLogger(__name__)
+_signed_in: set[S3Options] = set()
+"""Whose keys have been right in this process."""
 MOST_MESSAGES = 10
 """SQS's limit of one receive."""
 PAGE = 1000
@@ -63,9 +68,18 @@ class QueueAttributes:
 
 @dataclass(frozen=True, slots=True)
 class Listed(ListedObject):
-    """An object in a listing, with its size in bytes."""
+    """An object in a listing. The etag alone does not tell the same bytes written once more."""
 
-    size: int
+    @property
+    def token(self) -> str:
+        """The etag and the time, or the size where there is no etag."""
+        time = self.modified.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%f") if self.modified else ""
+        return f"{self.etag or self.size}-{time}"
+
+    @property
+    def former_version(self) -> tuple[str, str]:
+        """By the etag alone."""
+        return self.key, self.etag
 
 
 class _Service:
@@ -98,10 +112,19 @@ class _Service:
                 session.create_client(
                     self.name,
                     region_name=self._region(),
-                    endpoint_url=self._options.endpoint_url,
+                    endpoint_url=self._endpoint(),
                     config=config,
                 )
             )
+            # A 200 of whoever is in between: it would pass for an empty queue or bucket.
+            self._client.meta.events.register(f"after-call.{self.name}", no_html)
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        """For a call: keys that were right once may be right again."""
+        with explained(what, refusal_is_final=self._options not in _signed_in):
+            yield
+        _signed_in.add(self._options)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -109,6 +132,9 @@ class _Service:
 
     def _region(self) -> str | None:
         return self._options.region
+
+    def _endpoint(self) -> str | None:
+        return self._options.endpoint_url
 
 
 class Queue(_Service):
@@ -123,14 +149,18 @@ class Queue(_Service):
         self.fifo = self.url.endswith(".fifo")
 
     def _region(self) -> str | None:
-        """As given, or of a URL such as https://sqs.eu-west-1.amazonaws.com/1234/uploads."""
-        told = re.match(r"https://sqs(?:-fips)?\.([a-z0-9-]+)\.(amazonaws|api\.aws)", self.url)
-        return self._options.region or (told and told[1]) or None
+        return self._options.region or queue_place(self.url)[0]
+
+    def _endpoint(self) -> str | None:
+        """As given, or by the environment, or the host that the queue's URL names."""
+        by_environment = {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS"} & os.environ.keys()
+        given = self._options.endpoint_url
+        return given if given or by_environment else queue_place(self.url)[1]
 
     async def attributes(self) -> QueueAttributes:
         """Ask the queue for its settings; fails where it is not there."""
         names = ["VisibilityTimeout", "RedrivePolicy"]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.get_queue_attributes(
                 QueueUrl=self.url, AttributeNames=names
             )
@@ -148,7 +178,7 @@ class Queue(_Service):
             wait: Seconds.
             visibility: Seconds for which they are kept from other receivers.
         """
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.receive_message(
                 QueueUrl=self.url,
                 MaxNumberOfMessages=most,
@@ -162,7 +192,7 @@ class Queue(_Service):
     async def delete(self, receipts: Sequence[str]) -> list[Failure | None]:
         """Delete up to 10 messages; for each its failure or None."""
         entries = [{"Id": str(i), "ReceiptHandle": one} for i, one in enumerate(receipts)]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.delete_message_batch(QueueUrl=self.url, Entries=entries)
         return _failures(answer, len(entries))
 
@@ -172,7 +202,7 @@ class Queue(_Service):
             {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
             for i, (receipt, seconds) in enumerate(changes)
         ]
-        with explained(f"the queue {self.url}"):
+        with self._explained(f"the queue {self.url}"):
             answer = await self._client.change_message_visibility_batch(
                 QueueUrl=self.url, Entries=entries
             )
@@ -224,17 +254,35 @@ class Bucket(_Service):
         self.bucket = options.bucket
 
     async def page(self, continued: str | None) -> tuple[list[Listed], str | None]:
-        """A page of the listing, and what continues it; None at its end."""
+        """A page of the listing, and what continues it; None at its end.
+
+        Raises:
+            TransientError: It is no listing, or one that does not say how it goes on.
+        """
         more = {"ContinuationToken": continued} if continued else {}
-        with explained(f"the bucket {self.bucket}"):
+        what = f"the bucket {self.bucket}"
+        with self._explained(what):
             answer = await self._client.list_objects_v2(
                 Bucket=self.bucket, Prefix=self._options.prefix, MaxKeys=PAGE, **more
             )
-        listed = [
-            Listed(one["Key"], one.get("ETag", "").strip('"'), one["LastModified"], one["Size"])
-            for one in answer.get("Contents", [])
-        ]
-        return listed, answer.get("NextContinuationToken") if answer["IsTruncated"] else None
+        if answer.keys() == {"ResponseMetadata"}:
+            raise TransientError(f"{what}: the answer has nothing of a listing; {LOOK_AT_ENDPOINT}")
+        entries = answer.get("Contents", [])
+        listed = [_listed(one) for one in entries if one.get("Key")]
+        if len(listed) < len(entries):
+            _log.warning("%s: %d entries without a key", what, len(entries) - len(listed))
+        following: str | None = answer.get("NextContinuationToken") or None
+        if answer.get("IsTruncated") and following is None:
+            raise TransientError(
+                f"{what}: the server says that there is more than these {len(listed)} objects, but"
+                " gives no token to go on with (NextContinuationToken): its listing cannot be used"
+            )
+        return listed, following if answer.get("IsTruncated", True) else None
+
+
+def _listed(one: Mapping[str, Any]) -> Listed:
+    etag = one.get("ETag", "").strip('"')
+    return Listed(one["Key"], etag, one.get("LastModified"), one.get("Size"))
 
 
 def _failures(answer: Mapping[str, Any], count: int) -> list[Failure | None]:

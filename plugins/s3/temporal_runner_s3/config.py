@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from temporal_runner.plugin import (
     Duration,
@@ -27,6 +27,12 @@ _ONLY_QUEUE = (
     "backoff",
 )
 _ONLY_LIST = ("bucket", *ListingOptions.model_fields)
+
+
+def _bucket(name: str) -> str:
+    if "://" in name or ("/" in name and not name.startswith("arn:")):
+        raise ValueError("give the bucket's name alone; what follows it is `prefix`")
+    return name
 
 
 class AssumeRole(Options):
@@ -73,7 +79,7 @@ class S3Options(ListingOptions):
     """How long a message that failed is hidden after its first receive; twice as long after each
     further one, up to 15m."""
 
-    bucket: Text | None = None
+    bucket: Annotated[Text, AfterValidator(_bucket)] | None = None
     """The bucket; for mode: list."""
     region: Text | None = None
     """The AWS region; by default that of the queue's URL, else of the standard chain."""

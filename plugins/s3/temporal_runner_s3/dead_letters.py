@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
+from temporal_runner.plugin import NotKept
 from temporal_runner_s3.client import Queue
+from temporal_runner_s3.errors import MessageRefused
 from temporal_runner_s3.lease import Part
+from temporal_runner_s3.messages import NOT_IN_MESSAGES
 
 _LONGEST_REASON = 1000
-_NOT_IN_ATTRIBUTES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What SQS refuses in an attribute."""
+_SHORT_REASON = 100
+_LONGEST_ID = 1000
 
 
 class DeadLetters:
@@ -31,6 +32,7 @@ class DeadLetters:
         """Keep a record, as it came, with why and from where.
 
         Raises:
+            NotKept: It is too large for the dead letter queue even with a short reason alone.
             TransientError: The dead letter queue did not take it.
         """
         message, event = part.lease.message, part.record.event
@@ -41,15 +43,22 @@ class DeadLetters:
             "message_id": message.id,
         }
         if event is not None:
-            attributes["event_id"] = _writable(event.id)
-        await self._queue.send(
-            self._url,
-            part.record.body,
-            attributes,
-            unique=f"{message.id}-{part.index}",
-            group=message.group or "dead",
-        )
+            attributes["event_id"] = _writable(event.id[:_LONGEST_ID])
+        short = {"reason": _writable(reason[:_SHORT_REASON]) or "unknown"}
+        for tried in (attributes, short):
+            try:
+                await self._queue.send(
+                    self._url,
+                    part.record.body,
+                    tried,
+                    unique=f"{message.id}-{part.index}",
+                    group=message.group or "dead",
+                )
+                return
+            except MessageRefused as error:
+                refusal = str(error)
+        raise NotKept(f"{refusal}; it goes to the runner's own dead letters")
 
 
 def _writable(text: str) -> str:
-    return _NOT_IN_ATTRIBUTES.sub("\ufffd", text)
+    return NOT_IN_MESSAGES.sub("\ufffd", text)

@@ -35,6 +35,7 @@ class ObjectEvent:
         request_id: The request that caused it.
         region: The bucket's.
         detail: What else the sender said.
+        more: What else it said of the object.
     """
 
     bucket: str
@@ -48,6 +49,7 @@ class ObjectEvent:
     request_id: str | None = None
     region: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def event(self, token: str | None = None) -> Event:
         """The event, the same whichever way it came.
@@ -77,24 +79,29 @@ class ObjectEvent:
             datacontenttype="application/json",
             data={
                 "bucket": {"name": self.bucket},
-                "object": {name: value for name, value in about.items() if value is not None},
+                "object": {
+                    **self.more,
+                    **{name: value for name, value in about.items() if value is not None},
+                },
                 "region": self.region,
                 "detail": dict(self.detail),
             },
         )
 
     def _token(self) -> str:
-        """The sequencer, or the version that was made or removed, which happens once.
+        """The sequencer and the request, or the version that was made or removed.
 
-        Other events (tags, restores) may happen to one version again and again: their time and
-        their request tell.
+        Not the sequencer alone: some stores write the same one into every event. Where there is no
+        request either, all that tells is told. Other events (tags, restores) may happen to one
+        version again and again: their time and their request tell.
         """
+        time = self.time.isoformat() if self.time else ""
         if self.sequencer:
-            return normal_sequencer(self.sequencer)
+            etag = f"{self.etag or self.version_id or ''}-{time}"
+            return f"{normal_sequencer(self.sequencer)}-{self.request_id or etag}"
         made = self.type.startswith(("ObjectCreated", "ObjectRemoved"))
         if made and self.version_id and self.version_id != "null":
             return self.version_id
-        time = self.time.isoformat() if self.time else ""
         return f"{time}-{self.request_id or self.etag or ''}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiobotocore.credentials import (  # type: ignore[import-untyped]
 )
 from aiobotocore.session import AioSession  # type: ignore[import-untyped]
 from botocore.exceptions import NoCredentialsError  # type: ignore[import-untyped]
+from botocore.utils import parse_timestamp  # type: ignore[import-untyped]
 
 from temporal_runner_s3.config import AssumeRole, S3Options
 
@@ -23,13 +25,29 @@ async def sign_in(options: S3Options, region: str | None) -> AioSession:
         options: The listener's.
         region: Where STS is asked for the role's credentials.
     """
-    session = AioSession(profile=options.profile)
+    session = _session(options)
     if options.assume_role is None:
         return session
     credentials = await _of_role(session, options.assume_role, region)
-    assumed = AioSession(profile=options.profile)
+    assumed = _session(options)
     assumed.register_component("credential_provider", _Provider(credentials))
     return assumed
+
+
+def _session(options: S3Options) -> AioSession:
+    session = AioSession(profile=options.profile)
+    # A time that cannot be read costs that time, not the answer that it stands in.
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=_time)
+    return session
+
+
+def _time(raw: Any) -> datetime | None:
+    try:
+        time: datetime = parse_timestamp(raw)
+    except (ValueError, OverflowError, RuntimeError):
+        return None
+    return time
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from temporal_runner.plugin import PermanentError, SourceContext, TransientError
+from temporal_runner.plugin import NotKept, PermanentError, SourceContext, TransientError
 from temporal_runner_s3.batching import Batching
 from temporal_runner_s3.client import Queue, QueueMessage
 from temporal_runner_s3.config import S3Options
@@ -208,22 +208,32 @@ class Leases:
         if len(self._finished) > _REMEMBERED:
             self._finished.popitem(last=False)
 
-    async def reject(self, part: Part, reason: str) -> None:
+    async def reject(self, part: Part, reason: str, *, kept: bool) -> None:
         """A record can never succeed: to the dead letter queue, or back for the queue to move it.
 
-        Where there is neither, the runner has kept it, and it is done.
+        Args:
+            part: The record.
+            reason: Why.
+            kept: The runner has kept it: it is done.
 
         Raises:
+            NotKept: It is too large for the dead letter queue; nothing is settled.
             TransientError: The dead letter queue did not take it. It comes again.
         """
+        if kept:
+            await self.settle(part, None)
+            return
         delay: float | None = self.backoff(part)
         try:
             if self._dead_letters is not None:
                 await self._dead_letters.keep(part, reason)
-            if self._dead_letters is not None or not self.keeps_rejected:
                 delay = None
-        finally:
+        except NotKept:
+            raise
+        except BaseException:
             await self.settle(part, delay)
+            raise
+        await self.settle(part, delay)
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something that no delivery waits for."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from temporal_runner.plugin import Event, ListingSource, SourceContext
 from temporal_runner_s3.client import Bucket, Listed
 from temporal_runner_s3.config import S3Options
-from temporal_runner_s3.events import ObjectEvent, is_folder_marker
+from temporal_runner_s3.events import ObjectEvent
 
 EVENT_TYPE = "ObjectCreated:Listed"
 """A listing does not tell by which request an object was made."""
@@ -33,7 +33,7 @@ class ListSource(ListingSource[Listed]):
     async def connect(self) -> None:
         """Open the client and the memory, and list once, which proves that the bucket is there."""
         await self._bucket.open()
-        await self._bucket.page(None)
+        await self.try_listing()
         await self.open_memory(self._bucket.bucket)
 
     async def close(self) -> None:
@@ -44,7 +44,7 @@ class ListSource(ListingSource[Listed]):
     async def page(self, continued: str | None) -> tuple[Sequence[Listed], str | None]:
         """A page of the bucket, without folder markers."""
         page, continued = await self._bucket.page(continued)
-        return [one for one in page if not is_folder_marker(one.key, one.size)], continued
+        return [one for one in page if not (one.key.endswith("/") and one.size == 0)], continued
 
     def event(self, found: Listed) -> Event:
         """The object's event, by its etag."""
@@ -54,6 +54,6 @@ class ListSource(ListingSource[Listed]):
             type=EVENT_TYPE,
             time=found.modified,
             size=found.size,
-            etag=found.etag,
+            etag=found.etag or None,
         )
-        return record.event(token=found.etag)
+        return record.event(token=found.token)

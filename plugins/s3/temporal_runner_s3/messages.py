@@ -8,6 +8,7 @@ has the table.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,8 @@ from urllib.parse import unquote_plus
 from temporal_runner.plugin import Event, parse_json
 from temporal_runner_s3.events import ObjectEvent, Undecodable, is_folder_marker
 
+NOT_IN_MESSAGES = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that SQS refuses in a message and in its attributes."""
 MOST_RECORDS = 1000
 """Records in one message. S3 sends one; each is a delivery of its own, and takes memory."""
 
@@ -49,7 +52,7 @@ def read_message(body: str) -> Sequence[Record]:
 
 def _json(text: str) -> Mapping[str, Any]:
     try:
-        content = parse_json(text)
+        content = parse_json(text.strip("\ufeff \t\r\n"))
     except ValueError as error:
         raise Undecodable(f"it is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -82,10 +85,16 @@ def _records(body: str, content: Mapping[str, Any]) -> Iterator[Record]:
         if len(records) > MOST_RECORDS:
             raise Undecodable(f"it has {len(records)} records; {MOST_RECORDS} is the most")
         for record in records:
-            alone = body if len(records) == 1 else json.dumps({"Records": [record]})
+            alone = body if len(records) == 1 else _written({"Records": [record]})
             yield from _record(alone, record, _of_notification)
     else:
         raise Undecodable("neither an S3 notification nor an EventBridge event, nor one in SNS")
+
+
+def _written(content: Any) -> str:
+    """JSON no longer than it came: escaped is only what a queue's message must not hold."""
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return NOT_IN_MESSAGES.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
@@ -94,10 +103,13 @@ def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
     except Undecodable as problem:
         yield Record(body, problem=str(problem))
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        yield Record(body, problem=f"a record without what S3 always gives: {error!r}")
+        told = "a record without what S3 always gives: an event name, a bucket's name and a key"
+        lacks = f"; it lacks {error.args[0]!r}" if isinstance(error, KeyError) else ""
+        yield Record(body, problem=told + lacks)
     else:
         about = event.data["object"]
-        if not is_folder_marker(about["key"], about.get("size")):
+        made = event.type.startswith("ObjectCreated")
+        if not (made and is_folder_marker(about["key"], about.get("size"))):
             yield Record(body, event)
 
 
@@ -106,32 +118,55 @@ def _record(body: str, raw: Any, read: Any) -> Iterator[Record]:
 _READ = ("eventVersion", "eventSource", "awsRegion", "eventTime", "eventName", "s3")
 
 
+_ENCODE_KEYS = ("aws:s3", "minio:s3")
+"""Senders that encode keys, once, as a form is; other stores send them as they are."""
+_OF_OBJECT = ("key", "size", "eTag", "etag", "versionId", "version-id", "sequencer")
+
+
 def _of_notification(record: Mapping[str, Any]) -> Event:
-    sender, version = str(record["eventSource"]), str(record.get("eventVersion", "2.0"))
+    sender = str(record.get("eventSource") or "aws:s3")
+    version = str(record.get("eventVersion") or "2.0")
     if not sender.endswith(":s3"):
         raise Undecodable(f"an event of {sender}, not of S3")
     if version.split(".")[0] != "2":
         raise Undecodable(f"an S3 notification of version {version}; 2.x is known")
     s3, about = record["s3"], record["s3"]["object"]
     try:
-        # S3 encodes keys in its own notifications, and only there, as a form is: once.
-        key = unquote_plus(about["key"], errors="strict")
+        key = about["key"]
+        key = unquote_plus(key, errors="strict") if sender in _ENCODE_KEYS else key
     except UnicodeDecodeError:
         raise Undecodable(f"the key {about['key']!r} is not UTF-8") from None
-    request = record.get("responseElements") or {}
     return ObjectEvent(
         bucket=s3["bucket"]["name"],
         key=key,
         type=str(record["eventName"]).removeprefix("s3:"),
         time=_time(record.get("eventTime")),
-        size=about.get("size"),
-        etag=about.get("eTag"),
-        version_id=about.get("versionId"),
-        sequencer=about.get("sequencer"),
-        request_id=request.get("x-amz-request-id"),
-        region=record.get("awsRegion"),
+        size=_size(about),
+        etag=_text(about, "eTag"),
+        version_id=_text(about, "versionId"),
+        sequencer=_text(about, "sequencer"),
+        request_id=_text(record.get("responseElements"), "x-amz-request-id"),
+        region=_text(record, "awsRegion"),
         detail={name: value for name, value in record.items() if name not in _READ},
+        more=_rest(about),
     ).event()
+
+
+def _text(fields: Any, *names: str) -> str | None:
+    """The first of some optional fields that is there; None for what is empty or no text."""
+    if not isinstance(fields, Mapping):
+        return None
+    return next((one for name in names if isinstance(one := fields.get(name), str) and one), None)
+
+
+def _size(about: Mapping[str, Any]) -> int | None:
+    size = about.get("size")
+    return size if isinstance(size, int) and not isinstance(size, bool) else None
+
+
+def _rest(about: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a store tells of an object beyond AWS: `userMetadata`, `contentType` and so on."""
+    return {name: value for name, value in about.items() if name not in _OF_OBJECT}
 
 
 # EventBridge. ------------------------------------------------------------------------------------
@@ -165,13 +200,14 @@ def _of_event_bridge(content: Mapping[str, Any]) -> Event:
         key=about["key"],
         type=_type_of(content["detail-type"], detail),
         time=_time(content.get("time")),
-        size=about.get("size"),
-        etag=about.get("etag", about.get("eTag")),
-        version_id=about.get("version-id"),
-        sequencer=about.get("sequencer"),
-        request_id=detail.get("request-id"),
-        region=content.get("region"),
+        size=_size(about),
+        etag=_text(about, "etag", "eTag"),
+        version_id=_text(about, "version-id"),
+        sequencer=_text(about, "sequencer"),
+        request_id=_text(detail, "request-id"),
+        region=_text(content, "region"),
         detail={name: value for name, value in detail.items() if name not in ("bucket", "object")},
+        more=_rest(about),
     ).event()
 
 
@@ -187,9 +223,13 @@ def _type_of(detail_type: str, detail: Mapping[str, Any]) -> str:
 
 
 def _time(raw: Any) -> datetime | None:
-    if isinstance(raw, str):
-        time = datetime.fromisoformat(raw)
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
-    if isinstance(raw, int | float):
-        return datetime.fromtimestamp(raw, UTC)
+    """When; None where that is missing or cannot be read, which is no reason to reject."""
+    try:
+        if isinstance(raw, str):
+            time = datetime.fromisoformat(raw)
+            return time if time.tzinfo else time.replace(tzinfo=UTC)
+        if isinstance(raw, int | float):
+            return datetime.fromtimestamp(raw, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
     return None

@@ -158,7 +158,7 @@ class QueueDelivery(Delivery):
 
     async def reject(self, reason: str) -> None:
         """The record goes to the dead letter queue, if there is one."""
-        await self._leases.reject(self._part, reason)
+        await self._leases.reject(self._part, reason, kept=not self.keeps_rejected)
 
 
 def _unreadable(part: Part) -> Event:

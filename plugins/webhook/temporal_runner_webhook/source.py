@@ -119,7 +119,11 @@ class WebhookSource(PushSource):
         request = Request(_headers(asked), asked.query_string, body)
         await self._verify(request)
         events = self._reader.read(request)
-        if events and (answer := await handshake(self._scheme, events[0], self._verify)):
+        # A question may share its batch with events, in any order: both are seen to.
+        answers = [await handshake(self._scheme, event, self._verify) for event in events]
+        answer = next((one for one in answers if one is not None), None)
+        events = [event for event, own in zip(events, answers, strict=True) if own is None]
+        if answer is not None and not events:
             return answer
         self._limits.take(len(events))
         deliveries = [WebhookDelivery(event) for event in events]
@@ -127,6 +131,8 @@ class WebhookSource(PushSource):
         for delivery in deliveries:
             if delivery.outcome == "nacked":
                 self._log.debug("event %s is to come again: %s", delivery.event.id, delivery.reason)
+        if answer is not None and all(one.outcome != "nacked" for one in deliveries):
+            return answer
         return self._answers.to(deliveries)
 
     async def _preflight(self, request: Request) -> HttpAnswer:

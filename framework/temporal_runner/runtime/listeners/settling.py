@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from temporal_runner.errors import Busy, EventRejected, TransientError
+from temporal_runner.errors import Busy, EventRejected, NotKept, TransientError
 from temporal_runner.events.event import Accepted, Delivery, Event
 from temporal_runner.events.identity import event_key
 from temporal_runner.plan import ListenerPlan
@@ -189,21 +189,27 @@ class Settler:
     async def _reject(self, settlement: Settlement, reason: str, by_route: str, hold: bool) -> None:
         """Reject an event once it is kept; until then it is nobody's but the sender's."""
         reason = redacted(reason)  # the source may tell it to the sender
+        delivery = settlement.delivery
+        if delivery.keeps_rejected and await settlement.reject(reason):
+            self._rejected(delivery, reason)
+            return
         try:
-            if not settlement.delivery.keeps_rejected:
-                await self._keep(settlement.delivery.event, reason, by_route, hold)
+            await self._keep(delivery.event, reason, by_route, hold)
         except TransientError as error:
             self._log.error(
                 "event %s cannot be rejected (%s): %s",
-                settlement.delivery.event.id,
+                delivery.event.id,
                 reason,
                 error,
             )
             await self._hand_back(settlement, error)
             return
-        self._counts["rejected"] += 1
-        self._log.warning("event %s rejected: %s", settlement.delivery.event.id, reason)
+        self._rejected(delivery, reason)
         await settlement.reject(reason)
+
+    def _rejected(self, delivery: Delivery, reason: str) -> None:
+        self._counts["rejected"] += 1
+        self._log.warning("event %s rejected: %s", delivery.event.id, reason)
 
     async def _keep(self, event: Event, reason: str, by_route: str, hold: bool) -> None:
         keep, listener = self._dead_letters.keep, self._plan.name
@@ -241,9 +247,17 @@ class Settlement:
         self.handed_back = not self._settled
         await self._once(lambda: self.delivery.nack(reason, retry_after=retry_after))
 
-    async def reject(self, reason: str) -> None:
-        """It can never succeed, and is kept."""
-        await self._once(lambda: self.delivery.reject(reason))
+    async def reject(self, reason: str) -> bool:
+        """It can never succeed, and is kept; False where the source leaves that to the runner."""
+        try:
+            await self._once(lambda: self.delivery.reject(reason))
+        except NotKept as error:
+            if not self.delivery.keeps_rejected:  # it is kept: a source that says it twice errs
+                return True
+            self._log.warning("event %s: %s", self.delivery.event.id, error)
+            self.delivery.keeps_rejected = self._settled = False
+            return False
+        return True
 
     async def _once(self, settle: Callable[[], Awaitable[None]]) -> None:
         if self._settled:
@@ -251,5 +265,7 @@ class Settlement:
         self._settled = True
         try:
             await settle()
+        except NotKept:
+            raise
         except Exception as error:
             self._log.warning("event %s: settling failed: %s", self.delivery.event.id, error)
