@@ -2,7 +2,9 @@
 
 A strategy is what the `backoff` library calls a wait generator. It is primed with `send(None)`
 (its first yield is dropped), then receives each error and yields the seconds to wait. So that
-library's generators are strategies as they are, and a plugin's is written in the same way.
+library's generators are strategies as they are, and a plugin's is written in the same way. It is
+imported when a delay is drawn: an environment that has lost it still imports the runner, which then
+says what is missing.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
-import backoff as library
 from pydantic import BaseModel
 
 from temporal_runner.errors import PluginError
@@ -85,14 +86,16 @@ class BackoffKind:
 
 def exponential(timing: Timing, options: NoOptions) -> WaitGenerator:
     """Each delay `factor` (2) times the one before."""
-    return library.expo(
-        base=timing.factor or 2, factor=timing.base_delay, max_value=timing.max_delay
-    )
+    from backoff import expo
+
+    return expo(base=timing.factor or 2, factor=timing.base_delay, max_value=timing.max_delay)
 
 
 def fibonacci(timing: Timing, options: NoOptions) -> WaitGenerator:
     """Delays grow as the Fibonacci numbers, in units of the base delay."""
-    numbers = library.fibo(max_value=math.ceil(timing.max_delay / timing.base_delay))
+    from backoff import fibo
+
+    numbers = fibo(max_value=math.ceil(timing.max_delay / timing.base_delay))
     numbers.send(None)
     yield 0.0
     for number in numbers:
@@ -130,12 +133,18 @@ BUILT_IN = (
 )
 
 
+def _full_jitter(delay: float) -> float:
+    from backoff import full_jitter
+
+    return full_jitter(delay)
+
+
 def _equal_jitter(delay: float) -> float:
     return delay / 2 + random.uniform(0, delay / 2)
 
 
 JITTERS: dict[Jitter, Callable[[float], float]] = {
-    "full": library.full_jitter,
+    "full": _full_jitter,
     "equal": _equal_jitter,
     "none": lambda delay: delay,
 }
