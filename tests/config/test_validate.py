@@ -221,8 +221,8 @@ WEBHOOK = {
         ("4:23 listeners.shop.options.verify: scheme must be one of "),
     ),
     "unknown within a union": (
-        "{verify: {scheme: github, secrets: [x], heade: y}}",
-        "4:54 listeners.shop.options.verify.heade: unknown option; known are ",
+        "{verify: {scheme: github, secrets: [long-enough-for-all], heade: y}}",
+        "4:72 listeners.shop.options.verify.heade: unknown option; known are ",
     ),
     "size": (
         "{verify: {scheme: none}, max_body: big}",

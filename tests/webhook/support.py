@@ -22,7 +22,7 @@ from temporal_runner_webhook.config import WebhookOptions
 from temporal_runner_webhook.source import WebhookSource
 from tests.support import ThreadedServer
 
-SECRET = "a-secret-of-the-tests"
+SECRET = "a-secret-of-the-tests-here"
 OPEN: dict[str, Any] = {"verify": {"scheme": "none"}}
 """Options of a listener that verifies nothing."""
 ACCEPTED = Accepted(action="start", workflow_id="order-1", run_id="run-1")

@@ -211,7 +211,7 @@ async def test_options_of_an_allowed_origin() -> None:
     check_problem(other, 403)
 
 
-GRID = {"verify": {"scheme": "event_grid", "secrets": [SECRET, "newer"], "query": "code"}}
+GRID = {"verify": {"scheme": "event_grid", "secrets": [SECRET, "newer-secret"], "query": "code"}}
 GRID_EVENT: dict[str, Any] = {
     "topic": "/subscriptions/x/resourceGroups/y/providers/Microsoft.Storage/storageAccounts/z",
     "subject": "/blobServices/default/containers/c/blobs/new-file.txt",
@@ -297,8 +297,10 @@ async def test_event_grid_options_handshake() -> None:
 async def test_event_grid_schema() -> None:
     """Events in Event Grid's own schema become CloudEvents, with either secret."""
     async with listening(GRID) as hooks:
-        answer = await hooks.post([GRID_EVENT, {**GRID_EVENT, "id": "2"}], query="?code=newer")
-        check_problem(await hooks.post([{"id": "1"}], query="?code=newer"), 400)
+        answer = await hooks.post(
+            [GRID_EVENT, {**GRID_EVENT, "id": "2"}], query="?code=newer-secret"
+        )
+        check_problem(await hooks.post([{"id": "1"}], query="?code=newer-secret"), 400)
     assert answer.status_code == 202
     event = hooks.events[0]
     assert event.id == GRID_EVENT["id"]

@@ -6,8 +6,10 @@ import base64
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from temporal_runner_webhook.config import WebhookOptions
+from temporal_runner_webhook.schemes import GithubVerification
 from tests.webhook.support import SECRET, check_problem, listening, make_options
 
 OTHER = "another-secret-of-the-tests"
@@ -153,3 +155,43 @@ def test_secrets_print_as_stars() -> None:
     """No secret is in the options' repr."""
     options = make_options({"verify": {"scheme": "api_key", "keys": [SECRET]}})
     assert SECRET not in repr(options)
+
+
+KEY = "c2VjcmV0" * 6
+"""Base64 of 36 bytes."""
+TOKEN = {"issuer": "i", "audience": "a"}
+WEAK: list[tuple[str, dict[str, Any]]] = [
+    ("standard_webhooks", {"secrets": ["whsec_"]}),
+    ("standard_webhooks", {"secrets": [""]}),
+    ("standard_webhooks", {"secrets": ["whsec_c2VjcmV0"]}),
+    ("standard_webhooks", {"secrets": ["whsec_" + KEY, "whsec_"]}),
+    ("github", {"secrets": [" "]}),
+    ("github", {"secrets": ["x"]}),
+    ("github", {"secrets": ["       ~       "]}),
+    ("github", {"secrets": []}),
+    ("github", {"secrets": ["", "  "]}),
+    ("gitlab", {"secrets": ["unset"]}),
+    ("stripe", {"secrets": ["whsec_"]}),
+    ("slack", {"secrets": ["\t\n"]}),
+    ("hmac", {"secrets": ["short"], "header": "X-Signature"}),
+    ("api_key", {"keys": ["unset"]}),
+    ("event_grid", {"secrets": ["code"], "query": "code"}),
+    ("basic", {"users": [{"username": "u", "password": "hunter2"}]}),
+    ("jwt", {**TOKEN, "secrets": ["~q" * 15], "algorithms": ["HS256"]}),
+    ("jwt", {**TOKEN, "secrets": ["~q" * 23], "algorithms": ["HS384"]}),
+    ("jwt", {**TOKEN, "secrets": ["~q" * 31], "algorithms": ["HS256", "HS512"]}),
+]
+
+
+@pytest.mark.parametrize(("scheme", "options"), WEAK, ids=str)
+def test_empty_and_weak_secrets_are_refused(scheme: str, options: dict[str, Any]) -> None:
+    """Whoever signs with an empty key, or guesses a short one, is nobody's sender."""
+    with pytest.raises(ValidationError):
+        make_options({"verify": {"scheme": scheme, **options}})
+
+
+def test_an_empty_entry_drops_out() -> None:
+    """`${OLD:-}` after a change of secrets is no secret, and no error beside one that is."""
+    options = make_options({"verify": {"scheme": "github", "secrets": ["", "hush-hush-hush", " "]}})
+    assert isinstance(options.verify, GithubVerification)
+    assert [secret.reveal() for secret in options.verify.secrets] == ["hush-hush-hush"]

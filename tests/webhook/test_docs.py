@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from temporal_runner.plugin import TlsOptions
 from temporal_runner_webhook import schemes
@@ -51,11 +51,11 @@ def test_every_scheme_has_its_row_with_its_options(section: type[BaseModel]) -> 
         assert f"`{name}`" in row
 
 
-def _examples() -> list[Any]:
+def _examples(secret: str = "whsec_" + "c2VjcmV0" * 6) -> list[Any]:
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) >= len(SECTIONS)
     # A variable stands for a secret: any will do that is one of Standard Webhooks too.
-    texts = [re.sub(r"\$\{[^{}]+\}(?!\})", "whsec_c2VjcmV0", block) for block in blocks]
+    texts = [re.sub(r"\$\{[^{}]+\}(?!\})", secret, block) for block in blocks]
     return [yaml.safe_load(text) for text in texts]
 
 
@@ -66,6 +66,18 @@ def test_every_example_is_a_sound_config() -> None:
         for listener in example.get("listeners", {"": example}).values():
             shown.add(make_options(listener["options"]).verify.scheme)
     assert len(shown) == len(SECTIONS) - 1
+
+
+@pytest.mark.parametrize("value", ["", " ", "x", "whsec_", "unset"])
+def test_no_example_takes_the_key_of_an_attacker(value: str) -> None:
+    """With its variables unset, blank or short each example that has a secret does not load."""
+    for example in _examples(value):
+        for listener in example.get("listeners", {"": example}).values():
+            verify = listener["options"]["verify"]
+            if not verify.keys() & {"secrets", "keys", "users"}:
+                continue  # its proof is a key that the sender's side publishes
+            with pytest.raises(ValidationError):
+                make_options(listener["options"])
 
 
 def test_every_test_of_the_checklist_exists() -> None:

@@ -41,14 +41,14 @@ async def _serving(app: Any = _hello, **options: Any) -> AsyncIterator[HttpServe
 async def test_two_listeners_share_a_port() -> None:
     """Each answers at its own path of one port; another path is 404."""
     port = free_port()
-    verify = {"scheme": "api_key", "keys": ["k"]}
+    verify = {"scheme": "api_key", "keys": ["the-only-key"]}
     async with (
         listening(port=port, path="/a") as first,
         listening({"verify": verify}, port=port, path="/b") as second,
     ):
         assert (await first.post({})).status_code == 202
         check_problem(await second.post({}), 401)
-        assert (await second.post({}, x_api_key="k")).status_code == 202
+        assert (await second.post({}, x_api_key="the-only-key")).status_code == 202
         check_problem(await first.http.post(f"http://127.0.0.1:{port}/c", json={}), 404)
     assert (len(first.events), len(second.events)) == (1, 1)
     assert first.event.source == "/a"

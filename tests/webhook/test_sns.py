@@ -103,6 +103,22 @@ async def test_signed_message_is_taken(hooks: Listening, amazon: Site, version: 
     assert amazon.asked == [CERTIFICATE], "the certificate is fetched once"
 
 
+async def test_forged_messages_drive_no_certificate_out(amazon: Site) -> None:
+    """Whoever knows the topic can name certificates that are real, and that signed nothing."""
+    others = [CERTIFICATE.replace(".pem", f"{number}.pem") for number in range(12)]
+    amazon.pages |= dict.fromkeys(others, _certificate())
+    async with listening(_options(amazon)) as hooks:
+        assert (await _post(hooks, _sign(_message(amazon)))).status_code == 202
+        for other in others:
+            forged = _message(amazon, SigningCertURL=amazon.url(other), Signature="AAAA")
+            check_problem(await _post(hooks, forged), 401)
+        for end in ("#x", "?x", "#", "?"):
+            strange = _message(amazon, SigningCertURL=amazon.url(CERTIFICATE) + end)
+            check_problem(await _post(hooks, _sign(strange)), 401)
+        assert (await _post(hooks, _sign(_message(amazon)))).status_code == 202
+    assert amazon.asked.count(CERTIFICATE) == 1
+
+
 async def test_message_that_is_text_and_has_no_subject(hooks: Listening, amazon: Site) -> None:
     """A message that is no JSON is text; the subject may be missing."""
     message = _message(amazon, Message="Hello world!")
@@ -228,7 +244,8 @@ async def test_subscription_that_is_not_confirmed(hooks: Listening, amazon: Site
     elsewhere["SubscribeURL"] = "https://evil.example/"
     check_problem(await _post(hooks, _sign(elsewhere)), 401, "not Amazon's")
     check_problem(await _post(hooks, _sign(_confirmation(amazon))), 503, "confirmed")
-    assert amazon.asked == [CERTIFICATE, "/?Action=ConfirmSubscription&Token=233"]
+    # What a message that does not verify names as its certificate is not kept.
+    assert amazon.asked == [CERTIFICATE, CERTIFICATE, "/?Action=ConfirmSubscription&Token=233"]
 
 
 async def test_subscriptions_are_confirmed_only_where_the_config_wants_it(amazon: Site) -> None:

@@ -51,6 +51,18 @@ def _key_set(**keys: Any) -> bytes:
     return json.dumps({"keys": published}).encode()
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256", "PS384"])
+async def test_keys_published_without_an_algorithm(issuer: Site, algorithm: str) -> None:
+    """`alg` is optional in a key set: what the config allows and the key can do is taken."""
+    published = json.loads(issuer.pages["/keys"])
+    del published["keys"][0]["alg"]
+    issuer.pages["/keys"] = json.dumps(published).encode()
+    allowed = _options(algorithms=["RS256", "RS512", "PS256"], jwks_url=issuer.url("/keys"))
+    async with listening(allowed) as hooks:
+        expected = 401 if algorithm == "PS384" else 202
+        assert (await _post(hooks, _token(algorithm=algorithm))).status_code == expected
+
+
 def _options(**more: Any) -> dict[str, Any]:
     return {
         "verify": {
@@ -229,7 +241,7 @@ async def test_slow_issuer_does_not_hold_up_others(monkeypatch: pytest.MonkeyPat
 
 async def test_shared_secret() -> None:
     """HS256 with shared secrets: either while one is replaced."""
-    options = _options(algorithms=["HS256"], secrets=["x" * 64, LONG_SECRET])
+    options = _options(algorithms=["HS256"], secrets=["=~" * 32, LONG_SECRET])
     async with listening(options) as hooks:
         for secret, status in ((LONG_SECRET, 202), ("x" * 64, 202), ("y" * 64, 401)):
             token = _token(secret, None, "HS256")

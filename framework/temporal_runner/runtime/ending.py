@@ -65,8 +65,10 @@ class Ending:
         heard, told = socket.socketpair()
         told.setblocking(False)
         before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
-        # One that is ignored stays so: under nohup the runner is to outlive its terminal.
-        taken = [one for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+        # Under nohup the runner is to outlive its terminal. (A shell ignores SIGINT for what it
+        # starts in the background, and means nothing by it.)
+        outlives = _HANG_UP is not None and signal.getsignal(_HANG_UP) is signal.SIG_IGN
+        taken = [one for one in _SIGNALS if not (outlives and one is _HANG_UP)]
         self._signals = taken
         for number in taken:
             signal.signal(number, _heard_by_the_thread)

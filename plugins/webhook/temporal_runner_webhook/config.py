@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from temporal_runner.plugin import Options, PositiveDuration, Size, Text, TlsOptions
 from temporal_runner_webhook.schemes import HeaderName, Verification
@@ -15,6 +15,11 @@ from temporal_runner_webhook.schemes import HeaderName, Verification
 _ROOTS = "event|workflow_id|run_id|result"
 PATH = re.compile(rf"\$\{{\{{\s*((?:{_ROOTS})(?:\.[\w-]+)*)\s*\}}\}}")
 """A placeholder of a response template."""
+_OF_THE_CONNECTION = {
+    *("connection", "content-length", "content-type", "date", "keep-alive", "proxy-connection"),
+    *("te", "trailer", "transfer-encoding", "upgrade"),
+}
+"""Headers that say where an answer ends, or what it is: a second one lets two readers differ."""
 
 
 class RateOptions(Options):
@@ -41,6 +46,14 @@ class ResponseTemplate(Options):
     """More headers."""
     body: Any = None
     """A text is sent as text/plain, anything else as JSON; null is no body."""
+
+    @field_validator("headers")
+    @classmethod
+    def _none_of_the_connection(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in headers:
+            if name.lower() in _OF_THE_CONNECTION:
+                raise ValueError(f"{name} is the server's own to send: remove it")
+        return headers
 
     @model_validator(mode="after")
     def _only_paths(self) -> ResponseTemplate:

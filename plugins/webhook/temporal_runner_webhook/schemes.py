@@ -5,14 +5,55 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from temporal_runner.plugin import Duration, Options, PositiveDuration, Secret, Text, Url
 
-Secrets = Annotated[tuple[Secret, ...], Field(min_length=1)]
+_SHORTEST = 8
+"""Bytes of a secret without the blanks around it: NIST SP 800-63B, 5.1.1.2, for secrets that people
+choose; the runner's log stars out none that are shorter. What a sender draws is much longer: a
+shorter one is a variable that is not set, or a placeholder."""
+_SHORTEST_STANDARD = 24
+"""Bytes of a Standard Webhooks key, once decoded: the specification's least."""
+_SHORTEST_SHARED = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""Bytes of the key of a token's HMAC: those of its hash, RFC 7518, 3.2."""
+
+
+def _without_empty(entries: Any) -> Any:
+    """A variable that is not set leaves an empty entry, such as the old secret's after a change."""
+    if isinstance(entries, list | tuple):
+        return tuple(one for one in entries if not (isinstance(one, str) and not one.strip()))
+    return entries
+
+
+def _long_enough(secrets: tuple[Secret, ...]) -> tuple[Secret, ...]:
+    for secret in secrets:
+        check_length(secret)
+    return secrets
+
+
+def check_length(secret: Secret, least: int = _SHORTEST) -> Secret:
+    """Refuse a secret that anybody could guess.
+
+    Raises:
+        ValueError: It is shorter, without the blanks around it.
+    """
+    if len(secret.reveal().strip().encode()) < least:
+        raise ValueError(
+            f"a secret has at least {least} bytes: is its variable set, and is it no placeholder?"
+        )
+    return secret
+
+
+Secrets = Annotated[
+    tuple[Secret, ...],
+    Field(min_length=1),
+    AfterValidator(_long_enough),
+    BeforeValidator(_without_empty),
+]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
 _FIVE_MINUTES = timedelta(minutes=5)
 
@@ -31,7 +72,11 @@ def standard_key(secret: Secret) -> bytes:
 
 def _decodable(secrets: tuple[Secret, ...]) -> tuple[Secret, ...]:
     for secret in secrets:
-        standard_key(secret)
+        if len(standard_key(secret)) < _SHORTEST_STANDARD:
+            raise ValueError(
+                f"a Standard Webhooks secret has at least {_SHORTEST_STANDARD} bytes, once decoded:"
+                " is its variable set?"
+            )
     return secrets
 
 
@@ -167,7 +212,7 @@ class User(Options):
 
     username: Text
     """The name."""
-    password: Secret
+    password: Annotated[Secret, AfterValidator(check_length)]
     """The password."""
 
 
@@ -212,7 +257,7 @@ class JwtVerification(Options):
     """What `aud` must be, or have among others."""
     jwks_url: Annotated[Url, AfterValidator(_fetchable)] | None = None
     """Where the issuer publishes its keys."""
-    public_keys: Secrets | None = None
+    public_keys: Annotated[tuple[Secret, ...], Field(min_length=1)] | None = None
     """Or its public keys (PEM)."""
     secrets: Secrets | None = None
     """Or the shared secrets, for HS256, HS384 and HS512."""
@@ -229,6 +274,9 @@ class JwtVerification(Options):
             raise ValueError("give just one of jwks_url, public_keys and secrets")
         if any(name.startswith("HS") != bool(self.secrets) for name in self.algorithms):
             raise ValueError("HS256, HS384 and HS512 go with secrets, all others with public keys")
+        least = max((_SHORTEST_SHARED.get(name, 0) for name in self.algorithms), default=0)
+        for secret in self.secrets or ():
+            check_length(secret, least)
         return self
 
 

@@ -36,6 +36,8 @@ _SIGNED["UnsubscribeConfirmation"] = _SIGNED["SubscriptionConfirmation"]
 # SHA-1 is what SNS signs with by default; a config may refuse it (signature_versions: ["2"]).
 _HASHES: dict[str, type[HashAlgorithm]] = {"1": SHA1, "2": SHA256}
 _MOST_CERTIFICATES = 8
+_LONGEST_WAIT = 10.0
+"""Seconds that a message waits for its certificate, behind others of the same host too."""
 
 
 class SnsVerify:
@@ -45,7 +47,7 @@ class SnsVerify:
         self._settings = settings
         self._clock = clock
         self._certificates: dict[str, Certificate] = {}
-        self._fetching = asyncio.Lock()
+        self._fetching: dict[str, asyncio.Lock] = {}
 
     async def __call__(self, request: Request) -> None:
         """Return for a message that SNS signed, of a topic of ours.
@@ -69,7 +71,8 @@ class SnsVerify:
             raise unauthorized("the message's signature version is not allowed")
         self._check_time(texts["Timestamp"])
         content = "".join(f"{name}\n{texts[name]}\n" for name in fields if name in texts)
-        certificate = await self._certificate(texts["SigningCertURL"])
+        url = texts["SigningCertURL"]
+        certificate = await self._certificate(url)
         key = certificate.public_key()
         if not isinstance(key, RSAPublicKey):
             raise unauthorized("the message's certificate is not one of SNS")
@@ -79,6 +82,7 @@ class SnsVerify:
             key.verify(signature, content.encode(), PKCS1v15(), algorithm)
         except (InvalidSignature, ValueError):  # not base64, or not even ASCII
             raise unauthorized("the message's signature does not match it") from None
+        self._keep(url, certificate)
 
     async def confirm(self, message: dict[str, Any]) -> bool:
         """Confirm the subscription that a verified message asks for.
@@ -126,21 +130,41 @@ class SnsVerify:
             raise unauthorized("the message has a URL that is not Amazon's")
 
     async def _certificate(self, url: str) -> Certificate:
+        """A certificate: one that has verified before, or fetched; a host's one at a time."""
         self._check_host(url)
         parts = urlsplit(url)
-        if parts.query or not _CERTIFICATE.fullmatch(parts.path):
+        if {"?", "#"} & set(url) or not _CERTIFICATE.fullmatch(parts.path):
             raise unauthorized("the message's certificate is at no place where SNS has one")
         certificate = self._certificates.get(url)
         if certificate is None:
-            async with self._fetching:
-                certificate = self._certificates.get(url) or await _load(url)
-                while len(self._certificates) >= _MOST_CERTIFICATES:
-                    del self._certificates[next(iter(self._certificates))]
-                self._certificates[url] = certificate
+            lock = self._fetching.setdefault(parts.netloc, asyncio.Lock())
+            try:
+                async with asyncio.timeout(_LONGEST_WAIT), lock:
+                    certificate = self._certificates.get(url) or await _load(url)
+            except TimeoutError:
+                raise _not_now() from None
+            finally:
+                if not lock.locked():
+                    self._fetching.pop(parts.netloc, None)
         now = datetime.fromtimestamp(self._clock(), UTC)
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise unauthorized("the message's certificate is not valid at this time")
         return certificate
+
+    def _keep(self, url: str, certificate: Certificate) -> None:
+        """Keep a certificate that a message was signed with: a forged one drives none out."""
+        if url not in self._certificates:
+            while len(self._certificates) >= _MOST_CERTIFICATES:
+                del self._certificates[next(iter(self._certificates))]
+            self._certificates[url] = certificate
+
+
+def _not_now() -> Refusal:
+    return Refusal(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the message's certificate cannot be had just now",
+        ((b"retry-after", b"5"),),
+    )
 
 
 async def _load(url: str) -> Certificate:
@@ -148,10 +172,6 @@ async def _load(url: str) -> Certificate:
         return load_pem_x509_certificate(await fetch(url))
     except TransientError as error:
         log.warning("%s", error)
-        raise Refusal(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            "the message's certificate cannot be had just now",
-            ((b"retry-after", b"5"),),
-        ) from error
+        raise _not_now() from error
     except ValueError:
         raise unauthorized("the message's certificate is not one") from None

@@ -113,11 +113,11 @@ class KeySet:
         self._lifetime = lifetime
         self._min_refresh = min_refresh
         self._clock = clock
-        self._keys: dict[str | None, jwt.PyJWK] = {}
+        self._keys: dict[str | None, Any] = {}
         self._fetched = self._tried = float("-inf")
         self._fetching = asyncio.Lock()
 
-    async def find(self, key_id: str | None) -> jwt.PyJWK | None:
+    async def find(self, key_id: str | None) -> Any:
         """The key of that ID; without an ID the only key there is.
 
         Raises:
@@ -133,7 +133,7 @@ class KeySet:
     def _fresh(self) -> bool:
         return self._clock() - self._fetched < self._lifetime
 
-    def _known(self, key_id: str | None) -> jwt.PyJWK | None:
+    def _known(self, key_id: str | None) -> Any:
         if key_id is None:
             return next(iter(self._keys.values())) if len(self._keys) == 1 else None
         return self._keys.get(key_id)
@@ -155,19 +155,21 @@ class KeySet:
             log.warning("the keys fetched before are used on: %s", error)
 
 
-def read_keys(document: bytes) -> dict[str | None, jwt.PyJWK]:
+def read_keys(document: bytes) -> dict[str | None, Any]:
     """The keys for signatures in what an issuer publishes, by their IDs.
 
     Raises:
         TransientError: It is no key set.
     """
-    keys: dict[str | None, jwt.PyJWK] = {}
+    keys: dict[str | None, Any] = {}
     try:
         published = parse_json(document)["keys"]
         for one in published:
             if one.get("use", "sig") == "sig" and one.get("kty") != "oct":
                 try:
-                    keys[one.get("kid")] = jwt.PyJWK(one)
+                    # Without `alg` PyJWK would bind an RSA key to RS256: the allow-list decides.
+                    key = jwt.PyJWK(one)
+                    keys[one.get("kid")] = key if "alg" in one else key.key
                 except jwt.PyJWTError as error:
                     log.debug("a published key is passed over: %s", error)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
