@@ -192,7 +192,9 @@ async def test_a_stop_during_work_loses_nothing(stack: Stack, figure: Figure) ->
     containers = {name: stack.containers()[name] for name in (*RUNNERS, "temporal")}
     took = {}
     for name, container in containers.items():
-        ended = datetime.fromisoformat(container["State"]["FinishedAt"][:26] + "+00:00")
+        # The engine writes nanoseconds, less the zeros at their end.
+        finished = container["State"]["FinishedAt"].removesuffix("Z")
+        ended = datetime.fromisoformat(finished[:26].ljust(26, "0") + "+00:00")
         took[name] = round(ended.timestamp() - stopped, 1)
     figure("ended after the stop, s", took)
     figure("exit codes", {name: one["State"]["ExitCode"] for name, one in containers.items()})

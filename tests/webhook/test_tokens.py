@@ -243,10 +243,10 @@ async def test_shared_secret() -> None:
     """HS256 with shared secrets: either while one is replaced."""
     options = _options(algorithms=["HS256"], secrets=["=~" * 32, LONG_SECRET])
     async with listening(options) as hooks:
-        for secret, status in ((LONG_SECRET, 202), ("x" * 64, 202), ("y" * 64, 401)):
+        for secret, status in ((LONG_SECRET, 202), ("=~" * 32, 202), ("y" * 64, 401)):
             token = _token(secret, None, "HS256")
             assert (await _post(hooks, token)).status_code == status
-        check_problem(await _post(hooks, _token("x" * 64, None, "HS512")), 401)
+        check_problem(await _post(hooks, _token("=~" * 32, None, "HS512")), 401)
 
 
 async def test_given_public_keys() -> None:
