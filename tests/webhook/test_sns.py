@@ -115,6 +115,14 @@ async def test_forged_messages_drive_no_certificate_out(amazon: Site) -> None:
         for end in ("#x", "?x", "#", "?"):
             strange = _message(amazon, SigningCertURL=amazon.url(CERTIFICATE) + end)
             check_problem(await _post(hooks, _sign(strange)), 401)
+        whole = amazon.url(CERTIFICATE)
+        for spelt in (
+            f" {whole}",
+            f"\t{whole}",
+            whole.replace("http", "hTtp"),
+            f"{whole[:9]}\n{whole[9:]}",
+        ):
+            await _post(hooks, _sign(_message(amazon, SigningCertURL=spelt)))
         assert (await _post(hooks, _sign(_message(amazon)))).status_code == 202
     assert amazon.asked.count(CERTIFICATE) == 1
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -47,7 +48,8 @@ class SnsVerify:
         self._settings = settings
         self._clock = clock
         self._certificates: dict[str, Certificate] = {}
-        self._fetching: dict[str, asyncio.Lock] = {}
+        # A lock lasts for as long as somebody waits at it.
+        self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def __call__(self, request: Request) -> None:
         """Return for a message that SNS signed, of a topic of ours.
@@ -71,7 +73,7 @@ class SnsVerify:
             raise unauthorized("the message's signature version is not allowed")
         self._check_time(texts["Timestamp"])
         content = "".join(f"{name}\n{texts[name]}\n" for name in fields if name in texts)
-        url = texts["SigningCertURL"]
+        url = _plain(texts["SigningCertURL"])
         certificate = await self._certificate(url)
         key = certificate.public_key()
         if not isinstance(key, RSAPublicKey):
@@ -133,7 +135,7 @@ class SnsVerify:
         """A certificate: one that has verified before, or fetched; a host's one at a time."""
         self._check_host(url)
         parts = urlsplit(url)
-        if {"?", "#"} & set(url) or not _CERTIFICATE.fullmatch(parts.path):
+        if not _CERTIFICATE.fullmatch(parts.path):
             raise unauthorized("the message's certificate is at no place where SNS has one")
         certificate = self._certificates.get(url)
         if certificate is None:
@@ -143,9 +145,6 @@ class SnsVerify:
                     certificate = self._certificates.get(url) or await _load(url)
             except TimeoutError:
                 raise _not_now() from None
-            finally:
-                if not lock.locked():
-                    self._fetching.pop(parts.netloc, None)
         now = datetime.fromtimestamp(self._clock(), UTC)
         if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             raise unauthorized("the message's certificate is not valid at this time")
@@ -157,6 +156,17 @@ class SnsVerify:
             while len(self._certificates) >= _MOST_CERTIFICATES:
                 del self._certificates[next(iter(self._certificates))]
             self._certificates[url] = certificate
+
+
+def _plain(url: str) -> str:
+    """A URL in its one spelling: it is not signed, and another one would be another certificate."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise unauthorized("the message has a URL that cannot be read") from None
+    if {"?", "#"} & set(url):
+        raise unauthorized("the message's certificate is at no place where SNS has one")
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
 def _not_now() -> Refusal:
